@@ -1,0 +1,34 @@
+"""jaxmeta: functional meta-learning for JAX.
+
+A meta-learner is a tuple of four pure functions, `init`, `adapt`, `predict` and `loss`, each for
+one episode; see `jaxmeta.learner`, which is the place to start reading.
+"""
+
+from jaxmeta import datasets, losses, networks, tasks
+from jaxmeta.inner import rules
+from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
+from jaxmeta.learners.gradient import anil, fomaml, maml, meta_sgd, reptile
+from jaxmeta.learners.metric import prototypical
+from jaxmeta.training import evaluate, init_state, make_step
+
+__all__ = [
+    "Episode",
+    "Examples",
+    "Learner",
+    "anil",
+    "datasets",
+    "evaluate",
+    "fomaml",
+    "from_nnx",
+    "init_state",
+    "losses",
+    "make_episode",
+    "make_step",
+    "maml",
+    "meta_sgd",
+    "networks",
+    "prototypical",
+    "reptile",
+    "rules",
+    "tasks",
+]

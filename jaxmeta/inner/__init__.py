@@ -1,0 +1,7 @@
+"""The inner loop and its update rules."""
+
+from jaxmeta.inner import rules
+from jaxmeta.inner.loop import check_inner_loop, inner_loop
+from jaxmeta.inner.rules import UpdateRule
+
+__all__ = ["UpdateRule", "check_inner_loop", "inner_loop", "rules"]

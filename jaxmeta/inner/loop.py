@@ -1,0 +1,119 @@
+"""The inner loop: a few updates of the weights on one task's support set.
+
+One `lax.scan` serves every update rule. The outer gradient flows through it in one of three ways:
+
+    "reverse"               reverse mode through the inner gradients: plain second order
+    "forward_over_reverse"  the inner gradient's vector-Jacobian product is a Jacobian-vector
+                            product of the gradient, the Hessian being symmetric
+                            (Kemaev et al., "MixFlow-MG", 2025)
+    "first_order"           inner gradients are constants (FOMAML; Finn et al. 2017, section 5.2)
+
+The first two give the same numbers. With `remat`, only the weights of each step are kept and the
+rest is computed again in the backward pass, so memory is flat in the number of steps.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxmeta.inner.rules import UpdateRule
+
+
+def inner_loop(
+    rule: UpdateRule,
+    loss: Callable[..., jax.Array],
+    rule_params: Any,
+    weights: Any,
+    *,
+    steps: int,
+    batches: Any = None,
+    derivative: str = "reverse",
+    remat: bool = True,
+) -> Any:
+    """Runs `steps` updates of `weights` on `loss`.
+
+    Args:
+      rule: how weights move.
+      loss: `(weights, batch) -> scalar`, the support loss; what it closes over is differentiated
+        through as well.
+      rule_params: the rule's learned parameters.
+      weights: where the loop starts.
+      steps: number of updates, static.
+      batches: pytree with a leading axis of length `steps`, one slice per step; None hands `loss`
+        None each time.
+      derivative: `"reverse"`, `"forward_over_reverse"` or `"first_order"`, see above.
+      remat: keep only each step's weights for the backward pass.
+
+    Returns the weights after the last step, with the structure of `weights`.
+    """
+    value_and_grad = _GRADIENTS[derivative]
+
+    def step(carry, batch):
+        weights, state = carry
+        value, grads = value_and_grad(lambda w: loss(w, batch), weights)
+        return rule.update(rule_params, state, weights, grads, value), None
+
+    if remat and derivative != "first_order":  # First order has no inner residuals to save.
+        step = jax.checkpoint(step, prevent_cse=False)
+    state = rule.init_state(rule_params, weights)
+    (weights, _), _ = jax.lax.scan(step, (weights, state), batches, length=steps)
+    return weights
+
+
+def check_inner_loop(*, inner_steps: int, derivative: str) -> None:
+    """Refuses bad arguments when a learner is built.
+
+    Raises:
+      TypeError: `inner_steps` is not an int.
+      ValueError: `inner_steps` is negative, or `derivative` is not one of the three.
+    """
+    if isinstance(inner_steps, bool) or not isinstance(inner_steps, int):
+        raise TypeError(f"inner_steps must be an int, got {inner_steps!r}.")
+    if inner_steps < 0:
+        raise ValueError(f"inner_steps must be >= 0, got {inner_steps}.")
+    if derivative not in _GRADIENTS:
+        choices = ", ".join(map(repr, _GRADIENTS))
+        raise ValueError(f"derivative must be one of {choices}, got {derivative!r}.")
+
+
+def _first_order(loss, weights):
+    return jax.lax.stop_gradient(jax.value_and_grad(loss)(weights))
+
+
+def _reverse(loss, weights):
+    return jax.value_and_grad(loss)(weights)
+
+
+def _forward_over_reverse(loss, weights):
+    # Everything differentiable that the loss closes over becomes an argument of a custom rule.
+    pure_loss, consts = jax.closure_convert(loss, weights)
+
+    @jax.custom_vjp
+    def value_and_grad(weights, consts):
+        return jax.value_and_grad(pure_loss)(weights, *consts)
+
+    def forward(weights, consts):
+        return value_and_grad(weights, consts), (weights, consts)
+
+    def backward(residuals, cotangents):
+        # For the outputs (L, g = dL/dw) and cotangents (l, v): the answer is l dL + v' dg, and
+        # v' dg/d(w, c) = d(dL/d(w, c))/dw v by the symmetry of second derivatives.
+        weights, consts = residuals
+        value_bar, grad_bar = cotangents
+
+        def joint_grad(weights):
+            return jax.grad(lambda w, c: pure_loss(w, *c), argnums=(0, 1))(weights, consts)
+
+        grads, products = jax.jvp(joint_grad, (weights,), (grad_bar,))
+        return jax.tree.map(lambda g, p: value_bar * g + p, grads, products)
+
+    value_and_grad.defvjp(forward, backward)
+    return value_and_grad(weights, consts)
+
+
+_GRADIENTS = {
+    "reverse": _reverse,
+    "forward_over_reverse": _forward_over_reverse,
+    "first_order": _first_order,
+}

@@ -1,0 +1,181 @@
+"""The contract every meta-learner fulfils: four pure functions over explicit parameters.
+
+Axis legend, used by every docstring of the library:
+
+    B  meta-batch: tasks per meta-step        N  n_way: classes of an episode
+    S  support rows, N * k_shot               Q  query rows, N * q_queries
+    M  either of S and Q                      D  target or embedding dimension
+    *X shape of one input, such as [28, 28, 1]
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+Params = Any
+Adapted = Any
+
+
+class Net(Protocol):
+    """A network: a Flax Linen module as it is, or any pair of functions like it."""
+
+    def init(self, key: jax.Array, x: jax.Array, /) -> Params:
+        """Makes parameters for inputs like `x` `[M, *X]`."""
+
+    def apply(self, params: Params, x: jax.Array, /) -> jax.Array:
+        """Maps inputs `[M, *X]` to outputs `[M, N]` or `[M, D]`."""
+
+
+class Examples(NamedTuple):
+    """Inputs with their labels or targets, one row each."""
+
+    x: jax.Array  # [M, *X]
+    y: jax.Array  # [M, N] one-hot labels (an all-zero row is unlabelled), or [M, D] targets
+    is_valid: jax.Array | None = None  # [M] bool; False marks padding. None: all rows count
+
+
+class Episode(NamedTuple):
+    """One draw from a task: what the learner adapts to, and what it is tested on."""
+
+    support: Examples  # M = S
+    query: Examples  # M = Q
+
+
+class Learner(NamedTuple):
+    """A meta-learner. Every function handles one episode; the meta-batch appears in the step."""
+
+    init: Callable[[jax.Array, Episode], Params]
+    """`(key, episode) -> params`: meta-parameters, any pytree."""
+    adapt: Callable[[Params, jax.Array, Examples], Adapted]
+    """`(params, key, support) -> adapted`: all that one task needs, any pytree."""
+    predict: Callable[[Params, Adapted, jax.Array], jax.Array]
+    """`(params, adapted, x) -> outputs`: logits `[M, N]` or values `[M, D]`."""
+    loss: Callable[[Params, jax.Array, Episode], tuple[jax.Array, jax.Array]]
+    """`(params, key, episode) -> (scalar, query outputs)`; `jax.grad` of it is the meta-update."""
+
+
+def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = None) -> Episode:
+    """Builds a checked `Episode` from plain arrays, before anything is compiled.
+
+    Args:
+      support_x: inputs `[S, *X]`.
+      support_y: integer labels `[S]` in `0..n_way-1`, or `[S, N]` one-hot rows or `[S, D]` targets.
+      query_x: inputs `[Q, *X]`.
+      query_y: like `support_y`, `[Q]` or `[Q, N]` or `[Q, D]`.
+      n_way: number of classes of integer labels; by default one more than the largest of the
+        support labels.
+
+    Returns an `Episode` whose labels are float one-hot `[M, N]` if they came as integers.
+
+    Raises:
+      ValueError: row counts or shapes disagree, a label is out of range, a number is not finite.
+      TypeError: labels of rank one that are not integers.
+
+    Example:
+      >>> episode = make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> episode.query.y.tolist()
+      [[0.0, 1.0]]
+    """
+    support_x, query_x = np.asarray(support_x), np.asarray(query_x)
+    support_y, query_y = np.asarray(support_y), np.asarray(query_y)
+    for name, x, y in (("support", support_x, support_y), ("query", query_x, query_y)):
+        _check_rows(name, x, y)
+    if support_x.shape[1:] != query_x.shape[1:]:
+        raise ValueError(
+            f"support.x and query.x must hold inputs of one shape, got {support_x.shape[1:]} "
+            f"and {query_x.shape[1:]}."
+        )
+    if support_y.ndim != query_y.ndim:
+        raise ValueError(
+            f"support.y and query.y must have one rank, got {support_y.ndim} and {query_y.ndim}."
+        )
+    if support_y.ndim == 1:
+        if n_way is None:
+            n_way = int(support_y.max()) + 1
+        support_y = _one_hot("support.y", support_y, n_way)
+        query_y = _one_hot("query.y", query_y, n_way)
+    elif support_y.shape[1:] != query_y.shape[1:]:
+        raise ValueError(
+            f"support.y and query.y must have one width, got {support_y.shape[1:]} "
+            f"and {query_y.shape[1:]}."
+        )
+    elif n_way is not None and support_y.shape[1] != n_way:
+        raise ValueError(f"n_way is {n_way} but support.y has {support_y.shape[1]} columns.")
+    return Episode(
+        Examples(jnp.asarray(support_x), jnp.asarray(support_y)),
+        Examples(jnp.asarray(query_x), jnp.asarray(query_y)),
+    )
+
+
+def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise ValueError(
+            f"{name}.x and {name}.y must have as many rows, got shapes {x.shape} and {y.shape}."
+        )
+    if len(x) == 0:
+        raise ValueError(f"{name} must have at least 1 row, got 0.")
+    if y.ndim > 2:
+        raise ValueError(f"{name}.y must be [M], [M, N] or [M, D], got shape {y.shape}.")
+    for part, values in (("x", x), ("y", y)):
+        finite = np.isfinite(values.astype(np.float64, copy=False))
+        if not finite.all():
+            row = int(np.argwhere(~finite)[0][0])
+            raise ValueError(f"{name}.{part} must be finite, but row {row} has NaN or infinity.")
+
+
+def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"{name} of rank 1 must hold integer labels, got {labels.dtype}.")
+    wrong = (labels < 0) | (labels >= n_way)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{name} must hold labels in 0..{n_way - 1}, but row {row} has {labels[row]}."
+        )
+    return np.eye(n_way, dtype=np.float32)[labels]
+
+
+class _Pair(NamedTuple):
+    init: Callable[[jax.Array, jax.Array], Params]
+    apply: Callable[[Params, jax.Array], jax.Array]
+
+
+def from_nnx(module: nnx.Module | Callable[[nnx.Rngs], nnx.Module]) -> Net:
+    """Gives a Flax NNX module the `init(key, x)` and `apply(params, x)` of a net.
+
+    Args:
+      module: a module, whose own weights `init` then returns whatever the key; or a function of
+        `nnx.Rngs` that builds one, which `init` calls with its key.
+
+    Returns a net whose parameters are a nested dict of arrays (`nnx.Param` only; all other state
+    stays as it was built and is never updated).
+
+    Raises:
+      TypeError: `module` is neither of the two.
+    """
+    if isinstance(module, nnx.Module):
+        module.eval()  # Dropout off and no running statistics: apply must be a pure function.
+
+        def build(_):
+            return module
+    elif callable(module):
+        build = module
+    else:
+        raise TypeError(f"module must be an nnx.Module or build one, got {type(module).__name__}.")
+    definition, *states = nnx.split(build(nnx.Rngs(0)), nnx.Param, ...)
+    parameters, rest = states
+    structure = jax.tree.structure(parameters)
+
+    def init(key, x):
+        del x  # An NNX module knows its input shape when it is built.
+        return nnx.to_pure_dict(nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)[1])
+
+    def apply(params, x):
+        state = jax.tree.unflatten(structure, jax.tree.leaves(params))
+        return nnx.merge(definition, state, rest)(x)
+
+    return _Pair(init, apply)

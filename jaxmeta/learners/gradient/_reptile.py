@@ -1,0 +1,105 @@
+"""Reptile.
+
+Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms", 2018,
+https://arxiv.org/abs/1803.02999, Algorithms 1 and 2.
+Differs from the released code: the inner optimiser's moments start anew at each task, where that
+code carries them from one training task to the next.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
+from jaxmeta.learner import Learner, Net
+from jaxmeta.learners.gradient._maml import GradientParams
+from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.networks.normalisation import normalised_by, statistics_of, without_statistics
+
+
+def reptile(
+    net: Net,
+    *,
+    rule: UpdateRule = rules.sgd(0.01),
+    inner_steps: int = 5,
+    batch_size: int | None = None,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+    transductive: bool = False,
+) -> Learner:
+    """Moves the initialisation towards the weights that each task's training ends at.
+
+    `phi <- phi + epsilon (phi_k - phi)`: the meta-gradient is `phi - phi_k`, so epsilon is the rate
+    of an outer `optax.sgd`. The value of `loss` is the true query loss.
+
+    Args:
+      net: maps `[M, *X]` to logits `[M, N]` or values `[M, D]`.
+      rule: how a step moves the weights; the paper's is
+        `rules.from_optax(optax.adam(1e-3, b1=0))`.
+      inner_steps: the paper's k; static.
+      batch_size: support rows per step, drawn by shuffling the support set anew each time it has
+        been gone through; None takes all of them at every step.
+      loss_fn: loss per example, as optax's.
+      transductive: normalise the query set of `loss` by its own batch statistics.
+
+    Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
+
+    Raises:
+      ValueError: a bad value; at tracing, a `batch_size` over the number of support rows.
+    """
+    check_inner_loop(inner_steps=inner_steps, derivative="first_order")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}.")
+
+    def init(key, episode):
+        key_net, key_rule = jax.random.split(key)
+        weights = net.init(key_net, episode.support.x)
+        return GradientParams(weights, rule.init_params(key_rule, weights))
+
+    def train(params, key, support):
+        rows = None
+        if batch_size is not None:
+            rows = _minibatches(key, len(support.y), batch_size, inner_steps)
+
+        def support_loss(weights, rows):
+            batch = support if rows is None else jax.tree.map(lambda leaf: leaf[rows], support)
+            return mean_loss(loss_fn, net.apply(weights, batch.x), batch)
+
+        return inner_loop(
+            rule,
+            support_loss,
+            params.rule,
+            params.net,
+            steps=inner_steps,
+            batches=rows,
+            derivative="first_order",
+        )
+
+    def adapt(params, key, support):
+        weights = train(params, key, support)
+        return normalised_by(weights, statistics_of(net, weights, support.x))
+
+    def predict(params, adapted, x):
+        del params
+        return net.apply(adapted, x)
+
+    def loss(params, key, episode):
+        fixed = jax.lax.stop_gradient(params)
+        adapted = adapt(fixed, key, episode.support)
+        weights = without_statistics(adapted)
+        outputs = predict(fixed, weights if transductive else adapted, episode.query.x)
+        value = mean_loss(loss_fn, outputs, episode.query)
+        direction = jax.tree.map(jnp.subtract, fixed.net, weights)
+        carrier = optax.tree.vdot(params.net, direction)
+        return value + carrier - jax.lax.stop_gradient(carrier), outputs
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _minibatches(key, n_rows, batch_size, steps):
+    """Row numbers `[steps, batch_size]`, epoch after shuffled epoch."""
+    if batch_size > n_rows:
+        raise ValueError(f"batch_size must be at most the {n_rows} support rows, got {batch_size}.")
+    epochs = -(-steps * batch_size // n_rows)
+    keys = jax.random.split(key, max(epochs, 1))
+    rows = jax.vmap(lambda key: jax.random.permutation(key, n_rows))(keys)
+    return rows.reshape(-1)[: steps * batch_size].reshape(steps, batch_size)

@@ -1,0 +1,16 @@
+"""Networks of the few-shot literature, as Flax Linen modules."""
+
+from jaxmeta.networks._conv4 import Conv4, conv4, max_pool
+from jaxmeta.networks._mlp import MLP, mlp
+from jaxmeta.networks.convolution import conv
+from jaxmeta.networks.normalisation import BatchNorm
+
+__all__ = [
+    "MLP",
+    "BatchNorm",
+    "Conv4",
+    "conv",
+    "conv4",
+    "max_pool",
+    "mlp",
+]

@@ -1,0 +1,92 @@
+"""The four-layer convolutional net of the few-shot literature.
+
+Vinyals et al. 2016; Finn et al. 2017, section 5.2: 3x3 convolution, batch normalisation, ReLU, then
+2x2 max-pooling or, strided, a step of 2 in the convolution and no pooling.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.networks.convolution import conv
+from jaxmeta.networks.normalisation import BatchNorm
+
+
+class Conv4(nn.Module):
+    """Four blocks and a linear head; see `conv4`."""
+
+    n_outputs: int | None
+    width: int
+    strided: bool
+    spatial_mean: bool
+
+    @nn.compact
+    def __call__(self, x):
+        for block in range(4):
+            x = _Block(self.width, self.strided, name=f"block_{block}")(x)
+        x = jnp.mean(x, (1, 2)) if self.spatial_mean else x.reshape(x.shape[0], -1)
+        if self.n_outputs is None:
+            return x
+        return nn.Dense(self.n_outputs, name="head", kernel_init=nn.initializers.xavier_uniform())(
+            x
+        )
+
+
+class _Block(nn.Module):
+    width: int
+    strided: bool
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param(
+            "kernel", nn.initializers.xavier_uniform(), (3, 3, x.shape[-1], self.width)
+        )
+        # The bias of the convolution would be taken out again by the normalisation.
+        x = conv(x, kernel, strides=2 if self.strided else 1)
+        x = BatchNorm(name="norm")(x)
+        # ReLU and maximum commute; after the pooling it has a quarter of the work.
+        return nn.relu(x if self.strided else max_pool(x))
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """2x2 max-pooling with step 2; an odd last row or column is left out.
+
+    By two pairwise comparisons: the derivative of `max` over a reshaped axis finds its winner by
+    comparing recomputed numbers for equality, and is silently wrong under rematerialisation.
+
+    Args:
+      x: `[M, H, W, C]`.
+
+    Returns `[M, H // 2, W // 2, C]`.
+    """
+    rows, columns = x.shape[1] // 2, x.shape[2] // 2
+    x = x[:, : 2 * rows, : 2 * columns].reshape(x.shape[0], rows, 2, columns, 2, x.shape[3])
+    x = jnp.where(x[:, :, 0] >= x[:, :, 1], x[:, :, 0], x[:, :, 1])
+    return jnp.where(x[:, :, :, 0] >= x[:, :, :, 1], x[:, :, :, 0], x[:, :, :, 1])
+
+
+def conv4(
+    n_outputs: int | None = None,
+    *,
+    width: int = 64,
+    strided: bool = False,
+    spatial_mean: bool = False,
+) -> Conv4:
+    """Conv4: `[M, H, W, C]` images to `[M, n_outputs]` logits, or to a flat embedding.
+
+    Args:
+      n_outputs: width of the linear layer `"head"`; None leaves it out (an embedding).
+      width: channels of every convolution, 32 or 64 in the papers.
+      strided: convolutions with step 2 in place of max-pooling (Finn et al., Omniglot).
+      spatial_mean: average over the last map in place of flattening it (Finn et al., Omniglot).
+
+    Parameters start by Glorot's uniform rule, biases at zero.
+
+    Raises:
+      ValueError: `width` or `n_outputs` is below 1.
+    """
+    if width < 1:
+        raise ValueError(f"width must be >= 1, got {width}.")
+    if n_outputs is not None and n_outputs < 1:
+        raise ValueError(f"n_outputs must be >= 1, got {n_outputs}.")
+    return Conv4(n_outputs, width, strided, spatial_mean)

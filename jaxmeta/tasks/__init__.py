@@ -1,0 +1,6 @@
+"""Tasks: each gives `sample(key) -> Episode`, pure and jittable."""
+
+from jaxmeta.tasks._episodes import episodes
+from jaxmeta.tasks._sinusoid import sinusoid
+
+__all__ = ["episodes", "sinusoid"]

@@ -1,0 +1,98 @@
+"""Meta-test: mean, interval and per-episode results over reproducible episodes."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.learner import Learner
+from jaxmeta.losses import accuracy
+from jaxmeta.networks.normalisation import has_statistics, without_statistics
+from jaxmeta.training.constants import hoist_constants
+from jaxmeta.training.step import Sample
+
+
+class Evaluation(NamedTuple):
+    """Results over episodes, and how they were taken."""
+
+    mean: float
+    interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_episodes)
+    per_episode: np.ndarray  # [n_episodes]
+    transductive: bool
+
+
+def evaluate(
+    learner: Learner,
+    params: Any,
+    sample: Sample,
+    *,
+    n_episodes: int,
+    key: jax.Array,
+    transductive: bool = False,
+    metric: Callable = accuracy,
+    episodes_at_once: int = 1,
+) -> Evaluation:
+    """Adapts to each episode's support set and scores its query set.
+
+    Episode i has the key `fold_in(key, i)`, so two learners meet the same episodes.
+
+    Args:
+      learner: any learner.
+      params: its meta-parameters.
+      sample: `key -> Episode`, jittable.
+      n_episodes: number of episodes.
+      key: seed of the episodes.
+      transductive: False classifies each query as if it came alone: batch statistics come from the
+        support set (for learners that do not record them, from the support set plus that query).
+        True hands over the query set whole and drops recorded statistics, so that batch
+        normalisation uses the query set's, as in many papers.
+      metric: `(outputs, query examples) -> scalar`; `jaxmeta.losses.squared_error` for regression.
+      episodes_at_once: episodes batched together by `vmap`.
+
+    Raises:
+      ValueError: `n_episodes` or `episodes_at_once` is below 1.
+      FloatingPointError: a result is not finite.
+    """
+    for name, number in (("n_episodes", n_episodes), ("episodes_at_once", episodes_at_once)):
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+    predict = _predict_together if transductive else _predict_alone
+
+    def score(params, index):
+        key_episode, key_learner = jax.random.split(jax.random.fold_in(key, index))
+        episode = sample(key_episode)
+        adapted = learner.adapt(params, key_learner, episode.support)
+        outputs = predict(learner, params, adapted, episode)
+        value = metric(outputs, episode.query)
+        return jnp.where(jnp.all(jnp.isfinite(outputs)), value, jnp.nan)
+
+    def scores(params):
+        return jax.lax.map(
+            lambda index: score(params, index),
+            jnp.arange(n_episodes),
+            batch_size=episodes_at_once if episodes_at_once > 1 else None,
+        )
+
+    values = np.asarray(hoist_constants(scores)(params))
+    if not np.isfinite(values).all():
+        episode = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise FloatingPointError(f"the outputs of episode {episode} are not finite.")
+    interval = 1.96 * values.std() / np.sqrt(n_episodes)
+    return Evaluation(float(values.mean()), float(interval), values, transductive)
+
+
+def _predict_together(learner, params, adapted, episode):
+    return learner.predict(params, without_statistics(adapted), episode.query.x)
+
+
+def _predict_alone(learner, params, adapted, episode):
+    """Each query by itself, where need be in company of the support set."""
+    company = episode.support.x[:0] if has_statistics(adapted) else episode.support.x
+
+    def predict_one(x):
+        batch = jnp.concatenate([company, x[None]])
+        return learner.predict(params, adapted, batch)[-1]
+
+    return jax.vmap(predict_one)(episode.query.x)

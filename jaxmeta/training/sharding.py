@@ -1,0 +1,25 @@
+"""Tasks shared among devices; parameters replicated."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+
+def over_devices(summed: Callable, devices: int) -> Callable:
+    """Runs `summed(params, keys) -> tree of sums` with the keys shared among local devices.
+
+    Each device sums over its own tasks, then the sums are added up.
+    """
+    mesh = Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))
+
+    def on_each(params, keys):
+        return jax.lax.psum(summed(params, keys), "tasks")
+
+    # Not check_vma=True: it sums gradients with respect to replicated parameters over the mesh, the
+    # inner ones of MAML included, which mixes the tasks of all devices.
+    return jax.shard_map(
+        on_each, mesh=mesh, in_specs=(P(), P("tasks")), out_specs=P(), check_vma=False
+    )

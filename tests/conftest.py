@@ -1,0 +1,22 @@
+"""Settings of the test run: compiled programs are kept between runs."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("NPROC", "16")  # JAX 0.8 to 0.10.2 hangs with two devices on two cores.
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax
+import pytest
+
+CACHE = Path(__file__).resolve().parents[1] / ".jax_cache"
+jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_CACHE_DIR", str(CACHE)))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,87 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxmeta
+from jaxmeta import losses
+from jaxmeta.learner import Examples
+
+
+def test_make_episode_turns_labels_into_one_hot_rows():
+    episode = jaxmeta.make_episode(np.zeros((3, 2)), [0, 2, 1], np.ones((1, 2)), [1])
+    np.testing.assert_array_equal(episode.support.y, [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+    np.testing.assert_array_equal(episode.query.y, [[0, 1, 0]])
+
+
+def test_make_episode_keeps_targets():
+    episode = jaxmeta.make_episode(np.zeros((2, 1)), np.full((2, 3), 0.5), [[1.0]], [[1, 2, 3]])
+    assert episode.support.y.shape == (2, 3)
+    np.testing.assert_array_equal(episode.query.y, [[1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"support_y": [0, 5]}, ValueError, r"support.y must hold labels in 0..1, but row 1 has 5"),
+        ({"query_y": [-1]}, ValueError, r"query.y must hold labels in 0..1, but row 0 has -1"),
+        ({"support_y": [0]}, ValueError, r"support.x and support.y must have as many rows"),
+        ({"support_y": [0.0, 1.0]}, TypeError, r"support.y of rank 1 must hold integer labels"),
+        ({"support_x": [[0.0], [np.nan]]}, ValueError, r"support.x must be finite, but row 1"),
+        ({"query_x": [[0.0, 1.0]]}, ValueError, r"inputs of one shape, got \(1,\) and \(2,\)"),
+        ({"query_x": np.zeros((0, 1)), "query_y": []}, ValueError, r"query must have at least 1"),
+    ],
+)
+def test_make_episode_refuses(change, error, message):
+    good = {"support_x": [[0.0], [1.0]], "support_y": [0, 1], "query_x": [[0.5]], "query_y": [1]}
+    with pytest.raises(error, match=message):
+        jaxmeta.make_episode(**{**good, **change}, n_way=2)
+
+
+def test_from_nnx_gives_the_numbers_of_the_module():
+    module = nnx.Linear(3, 2, rngs=nnx.Rngs(1))
+    net = jaxmeta.from_nnx(module)
+    x = jax.random.normal(jax.random.key(0), (4, 3))
+    params = net.init(jax.random.key(7), x)
+    np.testing.assert_array_equal(net.apply(params, x), x @ module.kernel[...] + module.bias[...])
+
+
+def test_from_nnx_builds_from_the_key():
+    net = jaxmeta.from_nnx(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
+    x = jnp.ones((1, 3))
+    first, second = (net.init(jax.random.key(seed), x) for seed in (0, 1))
+    assert not np.array_equal(first["kernel"], second["kernel"])
+    grads = jax.grad(lambda params: net.apply(params, x).sum())(first)
+    np.testing.assert_array_equal(grads["bias"], [1, 1])
+
+
+def test_mean_loss_leaves_out_padding_and_unlabelled_rows():
+    y = jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    examples = Examples(jnp.zeros((4, 1)), y, jnp.array([True, True, True, False]))
+    per_example = jnp.array([2.0, 100.0, 4.0, jnp.nan])
+    assert losses.mean_loss(lambda outputs, y: per_example, y, examples) == 3.0
+
+
+def test_mean_loss_counts_zero_targets_of_a_regression():
+    examples = Examples(jnp.zeros((2, 1)), jnp.array([[0.0], [2.0]]))
+    assert losses.squared_error(jnp.array([[1.0], [2.0]]), examples) == 0.5
+
+
+def test_mean_loss_refuses_an_averaged_loss():
+    examples = Examples(jnp.zeros((2, 1)), jnp.ones((2, 1)))
+    with pytest.raises(ValueError, match=r"one loss per example, \[2\]"):
+        losses.mean_loss(lambda outputs, y: jnp.mean(outputs), jnp.zeros((2, 1)), examples)
+
+
+def test_accuracy_counts_labelled_rows():
+    y = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
+    logits = jnp.array([[2.0, 1.0], [2.0, 1.0], [5.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_allclose(losses.accuracy(logits, Examples(y, y)), 2 / 3, rtol=1e-6)
+
+
+def test_calibration_error_by_hand():
+    # Confidence 0.75 on four rows, of which two are right: |0.75 - 0.5| = 0.25.
+    logits = jnp.log(jnp.array([[0.75, 0.25]] * 4))
+    y = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_allclose(losses.calibration_error(logits, Examples(y, y)), 0.25, rtol=1e-6)
