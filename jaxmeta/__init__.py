@@ -9,7 +9,7 @@ from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
 from jaxmeta.learners.gradient import anil, fomaml, maml, meta_sgd, reptile
 from jaxmeta.learners.metric import prototypical
-from jaxmeta.training import evaluate, init_state, make_step
+from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
 __all__ = [
     "Episode",
@@ -18,6 +18,7 @@ __all__ = [
     "anil",
     "datasets",
     "evaluate",
+    "fit",
     "fomaml",
     "from_nnx",
     "init_state",
@@ -29,6 +30,8 @@ __all__ = [
     "networks",
     "prototypical",
     "reptile",
+    "restore",
     "rules",
+    "save",
     "tasks",
 ]

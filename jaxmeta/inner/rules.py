@@ -4,6 +4,7 @@ What a rule meta-learns lives in its `rule_params`, where the outer gradient rea
 carries from step to step of one episode lives in its `state`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ def _nothing(*_):
 
 
 def _check_rate(lr) -> None:
-    if not jnp.isfinite(lr) or lr < 0:
+    if not math.isfinite(lr) or lr < 0:
         raise ValueError(f"lr must be finite and >= 0, got {lr}.")
 
 

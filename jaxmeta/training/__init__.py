@@ -1,6 +1,23 @@
 """Training and evaluation, the same for every learner."""
 
-from jaxmeta.training.evaluate import Evaluation, evaluate
+from jaxmeta.training.checkpoint import restore, save
+from jaxmeta.training.evaluate import Evaluation, evaluate, make_evaluate
+from jaxmeta.training.fit import Fitted, Validation, fit
+from jaxmeta.training.metrics import read_metrics
 from jaxmeta.training.step import MetaState, StepInfo, init_state, make_step
 
-__all__ = ["Evaluation", "MetaState", "StepInfo", "evaluate", "init_state", "make_step"]
+__all__ = [
+    "Evaluation",
+    "Fitted",
+    "MetaState",
+    "StepInfo",
+    "Validation",
+    "evaluate",
+    "fit",
+    "init_state",
+    "make_evaluate",
+    "make_step",
+    "read_metrics",
+    "restore",
+    "save",
+]

@@ -53,34 +53,58 @@ def evaluate(
 
     Raises:
       ValueError: `n_episodes` or `episodes_at_once` is below 1.
-      FloatingPointError: a result is not finite.
+      FloatingPointError: a prediction is not finite.
     """
+    run = make_evaluate(
+        learner,
+        sample,
+        n_episodes=n_episodes,
+        transductive=transductive,
+        metric=metric,
+        episodes_at_once=episodes_at_once,
+    )
+    return run(params, key)
+
+
+def make_evaluate(
+    learner: Learner,
+    sample: Sample,
+    *,
+    n_episodes: int,
+    transductive: bool = False,
+    metric: Callable = accuracy,
+    episodes_at_once: int = 1,
+) -> Callable[[Any, jax.Array], Evaluation]:
+    """`evaluate` compiled once, for many parameters: returns `(params, key) -> Evaluation`."""
     for name, number in (("n_episodes", n_episodes), ("episodes_at_once", episodes_at_once)):
         if number < 1:
             raise ValueError(f"{name} must be >= 1, got {number}.")
     predict = _predict_together if transductive else _predict_alone
 
-    def score(params, index):
-        key_episode, key_learner = jax.random.split(jax.random.fold_in(key, index))
+    def score(params, key):
+        key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
         adapted = learner.adapt(params, key_learner, episode.support)
         outputs = predict(learner, params, adapted, episode)
         value = metric(outputs, episode.query)
         return jnp.where(jnp.all(jnp.isfinite(outputs)), value, jnp.nan)
 
-    def scores(params):
-        return jax.lax.map(
-            lambda index: score(params, index),
-            jnp.arange(n_episodes),
-            batch_size=episodes_at_once if episodes_at_once > 1 else None,
-        )
+    def scores(params, key):
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))
+        batch_size = episodes_at_once if episodes_at_once > 1 else None
+        return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
 
-    values = np.asarray(hoist_constants(scores)(params))
-    if not np.isfinite(values).all():
-        episode = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise FloatingPointError(f"the outputs of episode {episode} are not finite.")
-    interval = 1.96 * values.std() / np.sqrt(n_episodes)
-    return Evaluation(float(values.mean()), float(interval), values, transductive)
+    compiled = hoist_constants(scores)
+
+    def run(params, key):
+        values = np.asarray(compiled(params, key))
+        if not np.isfinite(values).all():
+            episode = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise FloatingPointError(f"the predictions of episode {episode} are not finite.")
+        interval = 1.96 * values.std() / np.sqrt(n_episodes)
+        return Evaluation(float(values.mean()), float(interval), values, transductive)
+
+    return run
 
 
 def _predict_together(learner, params, adapted, episode):

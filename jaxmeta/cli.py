@@ -1,0 +1,179 @@
+"""The command `jaxmeta`."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from jaxmeta import plots, recipes
+from jaxmeta.training import read_metrics
+
+USAGE = """\
+usage: jaxmeta COMMAND ...
+
+Meta-learning experiments from published recipes.
+
+  jaxmeta recipes                 the recipes: paper, setting, published number
+  jaxmeta train RECIPE            train, evaluate and draw; any field can be set
+  jaxmeta evaluate RUN            meta-test a run again
+  jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
+
+Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
+
+To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
+"""
+
+CURVES = "curves.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Where to train, and with which fields of the recipe."""
+
+    recipe: recipes.Recipe
+    run_dir: Path
+    """folder of the run: config, metrics, checkpoints, evaluation, curves"""
+    resume: bool = False
+    """go on with the run in that folder"""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Meta-tests a run again: inductive and transductive, and after each inner step."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """folder of the run"""
+    n_episodes: int | None = None
+    """episodes; None: as many as the recipe says"""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotOptions:
+    """Draws learning and adaptation curves of one run, or of several in one picture."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """folders of the runs"""
+    out: Path | None = None
+    """the picture; None: curves.png in the first run's folder"""
+
+
+def train(arguments: Sequence[str]) -> None:
+    """`jaxmeta train RECIPE`."""
+    if not arguments or arguments[0].startswith("-"):
+        print("usage: jaxmeta train RECIPE [--FIELD VALUE ...] [--run-dir DIR] [--resume]\n")
+        list_recipes([])
+        if "--help" not in arguments and "-h" not in arguments:
+            raise ValueError("name a recipe.")
+        return
+    name, *rest = arguments
+    options = tyro.cli(
+        TrainOptions,
+        args=rest,
+        prog=f"jaxmeta train {name}",
+        description=f"Trains, evaluates and draws {name}.",
+        default=TrainOptions(recipes.find(name), Path("runs") / name),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
+    )
+    recipes.use_all_cores()
+    fitted = recipes.train(name, options.recipe, options.run_dir, resume=options.resume)
+    if not fitted.is_complete:
+        print(
+            f"Stopped at step {int(fitted.state.step)}, all saved. To go on, the same command with "
+            f"--resume:\n  jaxmeta train {' '.join(arguments)} --resume".replace(
+                " --resume --resume", " --resume"
+            )
+        )
+        sys.exit(130)
+    _evaluate(options.run_dir, None)
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """`jaxmeta evaluate RUN`."""
+    options = tyro.cli(EvaluateOptions, args=arguments, prog="jaxmeta evaluate")
+    recipes.read_config(options.run)  # A wrong folder is said before anything starts.
+    recipes.use_all_cores()
+    _evaluate(options.run, options.n_episodes)
+
+
+def plot(arguments: Sequence[str]) -> None:
+    """`jaxmeta plot RUN...`."""
+    options = tyro.cli(PlotOptions, args=arguments, prog="jaxmeta plot")
+    if not options.runs:
+        raise ValueError("name at least one run folder.")
+    print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
+
+
+def list_recipes(arguments: Sequence[str]) -> None:
+    """`jaxmeta recipes`."""
+    if arguments:
+        raise ValueError(f"recipes takes no arguments, got {' '.join(arguments)}.")
+    table = Table(box=None)
+    for column in ("recipe", "paper and setting", "published"):
+        table.add_column(column, overflow="fold", no_wrap=column == "recipe")
+    for name, recipe in recipes.ALL.items():
+        table.add_row(name, recipe.paper, recipe.published)
+    Console().print(table)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "evaluate": evaluate,
+    "plot": plot,
+    "recipes": list_recipes,
+    "train": train,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command; a mistake of the user gives one line and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        sys.exit(0 if arguments else 2)
+    command, *rest = arguments
+    try:
+        if command not in COMMANDS:
+            raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
+        COMMANDS[command](rest)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"jaxmeta: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _evaluate(run_dir, n_episodes):
+    results = recipes.evaluate_run(run_dir, n_episodes=n_episodes)
+    print(f"{results['recipe']}, {results['setting']}, step {results['step_of_best_validation']}")
+    rows = {
+        "inductive": "each query by itself",
+        "transductive": "the query set's batch statistics",
+        "raw_pixel_nearest_neighbour": "the floor",
+    }
+    for row, meaning in rows.items():
+        if row in results:
+            print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
+    print(f"  {'published':28} {results['published']}  ({results['paper']})")
+    picture = _draw([run_dir], Path(run_dir) / CURVES)
+    print(f"  saved {Path(run_dir) / 'evaluation.json'} and {picture}")
+
+
+def _number(results, row):
+    result = results[row]
+    if results["metric"] == "accuracy":
+        return f"{100 * result['mean']:.2f} ± {100 * result['interval']:.2f} %"
+    return f"MSE {result['mean']:.3f} ± {result['interval']:.3f}"
+
+
+def _draw(run_dirs, path):
+    runs = {}
+    for run_dir in map(Path, run_dirs):
+        recipes.read_config(run_dir)
+        file = run_dir / "evaluation.json"
+        evaluation = json.loads(file.read_text()) if file.exists() else None
+        runs[run_dir.name] = (read_metrics(run_dir), evaluation)
+    plots.save(plots.draw_runs(runs), path)
+    return path

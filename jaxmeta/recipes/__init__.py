@@ -1,0 +1,18 @@
+"""One named experiment per published setting."""
+
+from jaxmeta.recipes._all import ALL, find
+from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
+from jaxmeta.recipes._recipe import Recipe
+from jaxmeta.recipes._run import evaluate_run, read_config, train
+
+__all__ = [
+    "ALL",
+    "Experiment",
+    "Recipe",
+    "build",
+    "evaluate_run",
+    "find",
+    "read_config",
+    "train",
+    "use_all_cores",
+]

@@ -1,0 +1,135 @@
+"""From a recipe to the functions that run it."""
+
+import math
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import optax
+
+from jaxmeta import datasets, losses, tasks
+from jaxmeta.learner import Learner
+from jaxmeta.learners.metric import prototypical
+from jaxmeta.recipes._recipe import Images, Mlp, Prototypical, Recipe, Reptile
+from jaxmeta.training import Validation
+from jaxmeta.training.step import Sample
+
+
+class Experiment(NamedTuple):
+    """A recipe, built."""
+
+    learner: Learner  # as trained
+    at_test: Learner  # as evaluated
+    after: Callable[[int], Learner]  # as evaluated after that many inner steps, if it takes any
+    tx: optax.GradientTransformation
+    meta_train: Sample
+    validation: Validation
+    meta_test: dict[str, Sample]  # by the name of the setting; the recipe's own comes first
+    metric: Callable
+    tasks_at_once: int | None
+    devices: int
+
+
+def build(recipe: Recipe) -> Experiment:
+    """Loads the data and builds learner, tasks and outer optimiser.
+
+    Raises:
+      ValueError: values of the recipe that do not fit each other or the data.
+      FileNotFoundError: the data set's files are not there.
+    """
+    if isinstance(recipe.task, Images):
+        meta_train, meta_val, meta_test = _image_samples(recipe.task)
+        n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
+        metric, is_better = losses.accuracy, float.__gt__
+    else:
+        meta_train, meta_val, meta_test = _sinusoid_samples(recipe.task)
+        n_outputs, loss_fn = 1, optax.squared_error
+        metric, is_better = losses.squared_error, float.__lt__
+    learner, at_test, after = _learners(recipe, n_outputs, loss_fn)
+    outer = recipe.outer
+    in_turn = not isinstance(recipe.net, Mlp) and jax.default_backend() == "cpu"
+    return Experiment(
+        learner=learner,
+        at_test=at_test,
+        after=after,
+        tx=outer.build(),
+        meta_train=meta_train,
+        validation=Validation(
+            meta_val,
+            every=outer.validate_every,
+            n_episodes=outer.validation_episodes,
+            metric=metric,
+            is_better=is_better,
+            learner=at_test,
+        ),
+        meta_test=meta_test,
+        metric=metric,
+        # Convolutions under per-task weights: in turn on the CPU, each core with its own tasks.
+        tasks_at_once=1 if in_turn else None,
+        devices=math.gcd(jax.local_device_count(), outer.meta_batch_size) if in_turn else 1,
+    )
+
+
+def use_all_cores() -> None:
+    """Makes each processor core a device of its own; before JAX first computes."""
+    # With two or more such devices JAX 0.8 to 0.10.2 can hang if its thread pool has no more
+    # threads than devices.
+    os.environ.setdefault("NPROC", "16")
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+
+
+def _learners(recipe, n_outputs, loss_fn):
+    config = recipe.learner
+    if isinstance(config, Prototypical):
+        learner = prototypical(recipe.net.build(None), loss_fn=loss_fn)
+        return learner, learner, lambda inner_steps: learner
+    net = recipe.net.build(n_outputs)
+    if isinstance(config, Reptile):
+        learner = config.build(net, loss_fn, config.inner_steps, config.inner_batch)
+
+        def after(inner_steps):
+            return config.build(net, loss_fn, inner_steps, config.test_inner_batch)
+    else:
+        learner = config.build(net, loss_fn, config.inner_steps)
+
+        def after(inner_steps):
+            return config.build(net, loss_fn, inner_steps)
+
+    return learner, after(config.test_inner_steps), after
+
+
+def _sinusoid_samples(task):
+    meta_train = tasks.sinusoid(k_shot=task.k_shot, q_queries=task.q_queries)
+    shots = dict.fromkeys([task.test_k_shot, 5, 10, 20])
+    meta_test = {
+        f"{k_shot}-shot": tasks.sinusoid(k_shot=k_shot, q_queries=task.test_q_queries)
+        for k_shot in shots
+    }
+    return meta_train, next(iter(meta_test.values())), meta_test
+
+
+def _image_samples(task):
+    splits = (
+        datasets.glyphs()
+        if task.dataset == "glyphs"
+        else datasets.omniglot(task.data_dir, split=task.split)
+    )
+    meta_train = tasks.episodes(
+        splits.meta_train,
+        n_way=task.train_n_way,
+        k_shot=task.train_k_shot,
+        q_queries=task.train_q_queries,
+        rotations=task.rotations,
+    )
+    meta_val, meta_test = (
+        tasks.episodes(
+            split,
+            n_way=task.n_way,
+            k_shot=task.k_shot,
+            q_queries=task.q_queries,
+            rotations=task.rotations,
+        )
+        for split in (splits.meta_val, splits.meta_test)
+    )
+    return meta_train, meta_val, {f"{task.n_way}-way {task.k_shot}-shot": meta_test}

@@ -1,0 +1,165 @@
+"""A run folder: train a recipe into it, evaluate what is in it."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxmeta.learners.metric import nearest_neighbour
+from jaxmeta.recipes._all import find
+from jaxmeta.recipes._experiment import Experiment, build
+from jaxmeta.recipes._recipe import Images, Prototypical, Recipe, from_dict
+from jaxmeta.training import Fitted, evaluate, fit, init_state
+from jaxmeta.training.checkpoint import Checkpoints
+
+CONFIG, EVALUATION = "config.json", "evaluation.json"
+# Streams of the seed that training, meta-test and the adaptation curves draw from.
+TRAINING, META_TEST = 0, 1
+
+
+def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = False) -> Fitted:
+    """Trains a recipe into a run folder.
+
+    Raises:
+      ValueError: the folder holds a run and `resume` is False, or a run of another recipe.
+    """
+    run_dir = Path(run_dir)
+    config = {"recipe": name, "fields": dataclasses.asdict(recipe), "versions": versions()}
+    if resume and (run_dir / CONFIG).exists():
+        before = read_config(run_dir)
+        if before != (name, recipe):
+            raise ValueError(
+                f"{run_dir} holds a run of recipe {before[0]!r} with other fields; resume it with "
+                "the fields it was started with, or choose another folder."
+            )
+    experiment = build(recipe)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if not (run_dir / CONFIG).exists():
+        _write(run_dir / CONFIG, config)
+    outer = recipe.outer
+    return fit(
+        experiment.learner,
+        experiment.tx,
+        experiment.meta_train,
+        key=_stream(recipe, TRAINING),
+        steps=outer.steps,
+        meta_batch_size=outer.meta_batch_size,
+        run_dir=run_dir,
+        validation=experiment.validation,
+        resume=resume,
+        steps_per_call=outer.steps_per_call,
+        tasks_at_once=experiment.tasks_at_once,
+        devices=experiment.devices,
+    )
+
+
+def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
+    """Name and fields of the recipe a run folder was trained with.
+
+    Raises:
+      FileNotFoundError: the folder holds no run.
+      ValueError: its config is not readable.
+    """
+    path = Path(run_dir) / CONFIG
+    if not path.exists():
+        raise FileNotFoundError(f"{run_dir} holds no run: there is no {CONFIG} in it.")
+    try:
+        config = json.loads(path.read_text())
+        return config["recipe"], from_dict(find(config["recipe"]), config["fields"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the config of a run: {error}.") from error
+
+
+def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[str, Any]:
+    """Meta-tests the best parameters of a run and writes `evaluation.json`.
+
+    Both protocols for images, inductive first; the same episodes for the floor of raw pixels; and
+    the metric after each number of inner steps for gradient-based learners.
+
+    Returns what was written.
+
+    Raises:
+      FileNotFoundError: the folder holds no run, or a run without a checkpoint.
+    """
+    name, recipe = read_config(run_dir)
+    checkpoints = Checkpoints(run_dir)
+    step = checkpoints.best_step()
+    if step is None:
+        checkpoints.close()
+        raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
+    experiment = build(recipe)
+    key = _stream(recipe, META_TEST)
+    like = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
+    params = checkpoints.restore_best(like)
+    trained = checkpoints.last_step()
+    checkpoints.close()
+    n_episodes = n_episodes or recipe.test_episodes
+    is_images = isinstance(recipe.task, Images)
+    sample = next(iter(experiment.meta_test.values()))
+    settings = {"n_episodes": n_episodes, "key": key, "metric": experiment.metric}
+    results: dict[str, Any] = {
+        "recipe": name,
+        "setting": next(iter(experiment.meta_test)),
+        "metric": "accuracy" if is_images else "mean squared error",
+        "paper": recipe.paper,
+        "published": recipe.published,
+        "seed": recipe.outer.seed,
+        "steps_trained": trained,
+        "step_of_best_validation": step,
+        "n_episodes": n_episodes,
+        "versions": versions(),
+    }
+    protocols = (False, True) if is_images else (False,)
+    for transductive in protocols:
+        result = evaluate(experiment.at_test, params, sample, transductive=transductive, **settings)
+        results["transductive" if transductive else "inductive"] = _summary(result)
+    if is_images:
+        floor = evaluate(nearest_neighbour(), {}, sample, **settings)
+        results["raw_pixel_nearest_neighbour"] = _summary(floor)
+    if not isinstance(recipe.learner, Prototypical):
+        n_curve = min(n_episodes, recipe.curve_episodes)
+        results["adaptation"] = _adaptation(
+            experiment, recipe.learner.test_inner_steps, params, {**settings, "n_episodes": n_curve}
+        )
+    _write(Path(run_dir) / EVALUATION, results)
+    return results
+
+
+def _adaptation(experiment: Experiment, last: int, params: Any, settings: dict) -> dict:
+    """The metric after 0, 1, ... `last` inner steps, about ten points, per setting."""
+    counts = sorted({0, 1, 2, 3, 5, last} | set(range(0, last + 1, max(last // 10, 1))))
+    return {
+        setting: [
+            {"inner_steps": count}
+            | _summary(evaluate(experiment.after(count), params, sample, **settings))
+            for count in counts
+            if count <= last
+        ]
+        for setting, sample in experiment.meta_test.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    names = ("jaxmeta", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return found | {"python": platform.python_version(), "backend": jax.default_backend()}
+
+
+def _summary(result):
+    return {"mean": result.mean, "interval": result.interval, "n_episodes": len(result.per_episode)}
+
+
+def _stream(recipe, stream):
+    return jax.random.fold_in(jax.random.key(recipe.outer.seed), stream)
+
+
+def _write(path, content):
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,225 @@
+"""The visible loop around the step: progress, validation, checkpoints, resume."""
+
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from jaxmeta.learner import Learner
+from jaxmeta.losses import accuracy
+from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.training.evaluate import make_evaluate
+from jaxmeta.training.metrics import Metrics
+from jaxmeta.training.step import MetaState, Sample, init_state, make_step
+
+
+class Validation(NamedTuple):
+    """How `fit` measures progress on the classes held out for it."""
+
+    sample: Sample
+    every: int  # meta-steps between two evaluations
+    n_episodes: int
+    metric: Callable = accuracy
+    is_better: Callable[[float, float], bool] = float.__gt__  # (new, best so far)
+    learner: Learner | None = None  # evaluated in place of the one trained, same parameters
+
+
+class Fitted(NamedTuple):
+    """What training leaves behind."""
+
+    state: MetaState  # after the last step done
+    params: Any  # best by validation; the last without one
+    is_complete: bool  # False when stopped by Ctrl-C or SIGTERM
+
+
+def fit(
+    learner: Learner,
+    tx: optax.GradientTransformation,
+    sample: Sample,
+    *,
+    key: jax.Array,
+    steps: int,
+    meta_batch_size: int,
+    run_dir: str | Path,
+    validation: Validation | None = None,
+    resume: bool = False,
+    steps_per_call: int = 1,
+    checkpoint_every: int | None = None,
+    tasks_at_once: int | None = None,
+    devices: int = 1,
+    show_progress: bool = True,
+) -> Fitted:
+    """Trains for `steps` meta-steps, to be stopped and resumed at any moment.
+
+    A run killed and resumed ends with the parameters and metrics of an undisturbed one, to the bit
+    on the same machine: step t depends on `key` and t alone.
+
+    Args:
+      learner, tx, sample, meta_batch_size, steps_per_call, tasks_at_once, devices: as for
+        `make_step`.
+      key: seed of everything.
+      steps: meta-steps in all, those before a resume included.
+      run_dir: folder for checkpoints, `metrics.jsonl` and TensorBoard `events`.
+      validation: how and when to evaluate; the best parameters by it are kept.
+      resume: go on from the newest checkpoint in `run_dir`, or start where there is none.
+      checkpoint_every: meta-steps between checkpoints; by default those of `validation`, or a
+        tenth of `steps`.
+      show_progress: a bar with rate and time left, and a line for every validation.
+
+    Returns `Fitted`; on Ctrl-C or SIGTERM the state is saved first and `is_complete` is False.
+
+    Raises:
+      ValueError: a number does not fit the others, or `run_dir` holds a run and `resume` is False.
+      FloatingPointError: the loss or the meta-gradient is not finite; names step, key and the last
+        good checkpoint.
+    """
+    run_dir = Path(run_dir)
+    if checkpoint_every is None:
+        checkpoint_every = validation.every if validation else max(steps // 10, steps_per_call)
+    _check_multiples(steps, steps_per_call, checkpoint_every, validation)
+    step = make_step(
+        learner,
+        tx,
+        sample,
+        meta_batch_size=meta_batch_size,
+        steps_per_call=steps_per_call,
+        tasks_at_once=tasks_at_once,
+        devices=devices,
+    )
+    key_init, key_steps, key_validation = jax.random.split(key, 3)
+    state = init_state(key_init, learner, tx, sample)
+    checkpoints = Checkpoints(run_dir)
+    done = checkpoints.last_step() or 0
+    if done and not resume:
+        checkpoints.close()
+        raise ValueError(
+            f"{run_dir} already holds a run of {done} steps: resume it, or choose another folder."
+        )
+    if done:
+        state = checkpoints.restore_last(state)
+    metrics = Metrics(run_dir, from_step=done)
+    score = validation and make_evaluate(
+        validation.learner or learner,
+        validation.sample,
+        n_episodes=validation.n_episodes,
+        metric=validation.metric,
+    )
+    console = Console(quiet=not show_progress)
+    with _Interruption() as interruption, _progress(console) as progress:
+        bar = progress.add_task("meta-steps", total=steps, completed=done, loss=math.nan)
+        while done < steps and not interruption.asked:
+            state, info = step(state, key_steps)
+            losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
+            _check_finite(losses, norms, done, key, run_dir, checkpoints.last_step())
+            done += steps_per_call
+            loss = float(losses.mean(dtype=np.float64))
+            metrics.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
+            progress.update(bar, completed=done, loss=loss)
+            if validation and score and done % validation.every == 0:
+                result = score(state.params, key_validation)
+                best = _best(metrics.records, validation.is_better)
+                metrics.write(done, val=result.mean, val_interval=result.interval)
+                if best is None or validation.is_better(result.mean, best):
+                    checkpoints.save_best(done, state.params)
+                console.print(
+                    f"step {done}: loss {loss:.4f}, "
+                    f"validation {result.mean:.4f} ± {result.interval:.4f}"
+                )
+            if done % checkpoint_every == 0 or done == steps or interruption.asked:
+                checkpoints.save_last(done, state)
+    metrics.close()
+    has_best = checkpoints.best_step() is not None
+    params = checkpoints.restore_best(state.params) if has_best else state.params
+    checkpoints.close()
+    return Fitted(state, params, done >= steps)
+
+
+def _best(records, is_better):
+    best = None
+    for record in records:
+        if "val" in record and (best is None or is_better(record["val"], best)):
+            best = record["val"]
+    return best
+
+
+def _check_multiples(steps, steps_per_call, checkpoint_every, validation):
+    numbers = {"steps": steps, "checkpoint_every": checkpoint_every}
+    if validation:
+        numbers["validation.every"] = validation.every
+    for name, number in numbers.items():
+        if number < 1 or number % steps_per_call:
+            raise ValueError(
+                f"{name} must be a positive multiple of steps_per_call = {steps_per_call}, "
+                f"got {number}."
+            )
+
+
+def _check_finite(losses, norms, done, key, run_dir, last):
+    is_finite = np.isfinite(losses) & np.isfinite(norms)
+    if is_finite.all():
+        return
+    step = done + int(np.flatnonzero(~is_finite)[0])
+    saved = f"the last good checkpoint is of step {last}" if last else "nothing was saved before"
+    raise FloatingPointError(
+        f"the loss or meta-gradient of step {step} is not finite "
+        f"(key {jax.random.key_data(key).tolist()}); {saved}, in {run_dir}."
+    )
+
+
+def _progress(console):
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+class _Rate(ProgressColumn):
+    def render(self, task):
+        return Text("" if task.speed is None else f"{task.speed:.1f} steps/s")
+
+
+class _Interruption:
+    """Turns the first SIGINT or SIGTERM into a wish to stop after the current call."""
+
+    def __enter__(self):
+        self.asked = False
+        self._before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        except ValueError:  # Not the main thread: signals are another's business.
+            pass
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame):
+        del number, frame
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
