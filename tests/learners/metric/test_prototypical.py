@@ -1,0 +1,59 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxmeta
+from jaxmeta.learners.metric import nearest_neighbour
+from jaxmeta.networks import conv4
+
+
+class Identity:
+    def init(self, key, x):
+        return {}
+
+    def apply(self, params, x):
+        return x
+
+
+def test_identity_embedding_is_a_linear_classifier(x64):
+    # Snell et al. 2017, section 2.4: weights 2 c and bias -|c|^2, up to -|x|^2 for all classes.
+    rng = np.random.default_rng(0)
+    support, query = rng.normal(size=(6, 4)), rng.normal(size=(5, 4))
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    learner = jaxmeta.prototypical(Identity())
+    episode = jaxmeta.make_episode(support, labels, query, [0, 1, 2, 0, 1])
+    adapted = learner.adapt({}, jax.random.key(0), episode.support)
+    logits = learner.predict({}, adapted, episode.query.x)
+    centres = np.stack([support[labels == n].mean(0) for n in range(3)])
+    linear = query @ (2 * centres).T - (centres**2).sum(1) - (query**2).sum(1, keepdims=True)
+    np.testing.assert_allclose(logits, linear, rtol=1e-12)
+
+
+def test_unlabelled_and_padded_support_rows_do_not_move_the_centres():
+    x = jnp.array([[1.0], [3.0], [100.0], [200.0]])
+    y = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    support = jaxmeta.Examples(x, y, jnp.array([True, True, True, False]))
+    adapted = jaxmeta.prototypical(Identity()).adapt({}, jax.random.key(0), support)
+    np.testing.assert_array_equal(adapted.centres, [[2.0], [0.0]])
+
+
+def test_batch_normalisation_uses_the_support_set_alone():
+    learner = jaxmeta.prototypical(conv4(width=4))
+    key = jax.random.key(0)
+    support = jaxmeta.Examples(jax.random.uniform(key, (3, 16, 16, 1)), jnp.eye(3))
+    queries = jax.random.uniform(jax.random.key(1), (4, 16, 16, 1))
+    params = learner.init(key, jaxmeta.Episode(support, support))
+    adapted = learner.adapt(params, key, support)
+    together = learner.predict(params, adapted, queries)
+    alone = learner.predict(params, adapted, queries[2:3])
+    np.testing.assert_allclose(alone[0], together[2], rtol=1e-4, atol=1e-5)
+    # The support set itself, normalised by its own statistics, is what the centres were made of.
+    logits = learner.predict(params, adapted, support.x)
+    np.testing.assert_allclose(jnp.diag(logits), 0, atol=1e-6)
+
+
+def test_nearest_neighbour_by_hand():
+    support = jaxmeta.Examples(jnp.array([[0.0], [1.0], [5.0]]), jnp.eye(2)[jnp.array([0, 1, 0])])
+    learner = nearest_neighbour()
+    logits = learner.predict({}, learner.adapt({}, None, support), jnp.array([[0.9], [4.0]]))
+    np.testing.assert_allclose(logits, [[-0.81, -0.01], [-1.0, -9.0]], rtol=1e-5)

@@ -1,0 +1,185 @@
+"""One row per learner; each inherits every check that fits it."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.test_util import check_grads
+
+import jaxmeta
+from jaxmeta.learners.metric import nearest_neighbour
+from jaxmeta.training import init_state, make_step
+
+N_WAY, K_SHOT, Q_QUERIES, SIZE = 3, 2, 2, 5
+
+
+def net():
+    return jaxmeta.networks.mlp(
+        N_WAY,
+        hidden=(7,),
+        activation=jnp.tanh,  # ReLU has no second derivative where it bends.
+        kernel_init=jax.nn.initializers.glorot_normal(),
+    )
+
+
+class Row(NamedTuple):
+    learner: jaxmeta.Learner
+    has_true_gradient: bool = True  # False: the derivative of `loss` is a direction of its own
+    is_order_free: bool = True  # shuffling the support set changes nothing
+
+
+RULE = jaxmeta.rules.sgd(0.3)
+ROWS = {
+    "maml": Row(jaxmeta.maml(net(), rule=RULE, inner_steps=2)),
+    "maml, adam": Row(
+        jaxmeta.maml(net(), rule=jaxmeta.rules.from_optax(optax.adam(0.1, eps=0.01)), inner_steps=2)
+    ),
+    # FOMAML leaves second derivatives out of its meta-gradient.
+    "fomaml": Row(jaxmeta.fomaml(net(), rule=RULE, inner_steps=2), has_true_gradient=False),
+    "anil": Row(jaxmeta.anil(net(), rule=RULE, inner_steps=2)),
+    # Reptile's meta-gradient is the distance travelled; its minibatches come in random order.
+    "reptile": Row(
+        jaxmeta.reptile(net(), rule=RULE, inner_steps=3, batch_size=4),
+        has_true_gradient=False,
+        is_order_free=False,
+    ),
+    "meta_sgd": Row(jaxmeta.meta_sgd(net(), lr=0.3)),
+    "prototypical": Row(jaxmeta.prototypical(net())),
+    "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
+}
+rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+
+
+def sample(key):
+    key_support, key_query = jax.random.split(key)
+    return jaxmeta.Episode(
+        jaxmeta.Examples(
+            jax.random.normal(key_support, (N_WAY * K_SHOT, SIZE)),
+            jnp.repeat(jnp.eye(N_WAY), K_SHOT, axis=0),
+        ),
+        jaxmeta.Examples(
+            jax.random.normal(key_query, (N_WAY * Q_QUERIES, SIZE)),
+            jnp.repeat(jnp.eye(N_WAY), Q_QUERIES, axis=0),
+        ),
+    )
+
+
+def setting(row):
+    key_params, key_episode, key_learner = jax.random.split(jax.random.key(0), 3)
+    episode = sample(key_episode)
+    params = row.learner.init(key_params, episode)
+    if jax.config.jax_enable_x64:  # Flax parameters stay float32.
+        params = jax.tree.map(lambda leaf: leaf.astype(float), params)
+    return params, key_learner, episode
+
+
+@rows
+def test_interface(row):
+    params, key, episode = setting(row)
+    adapted = row.learner.adapt(params, key, episode.support)
+    outputs = row.learner.predict(params, adapted, episode.query.x)
+    chex.assert_shape(outputs, (N_WAY * Q_QUERIES, N_WAY))
+    loss, loss_outputs = row.learner.loss(params, key, episode)
+    chex.assert_shape(loss, ())
+    chex.assert_trees_all_close(outputs, loss_outputs, rtol=1e-5)
+    expected = optax.softmax_cross_entropy(outputs, episode.query.y).mean()
+    chex.assert_trees_all_close(loss, expected, rtol=1e-5)
+
+
+@rows
+def test_jit_equals_eager(row):
+    arguments = setting(row)
+    chex.assert_trees_all_close(
+        jax.jit(row.learner.loss)(*arguments), row.learner.loss(*arguments), rtol=1e-4, atol=1e-6
+    )
+
+
+@rows
+def test_vmap_equals_a_loop(row):
+    params, _, _ = setting(row)
+    keys = jax.random.split(jax.random.key(3), 3)
+    episodes = jax.vmap(sample)(keys)
+    together = jax.vmap(row.learner.loss, in_axes=(None, 0, 0))(params, keys, episodes)
+    for i in range(3):
+        alone = row.learner.loss(params, keys[i], jax.tree.map(lambda leaf, i=i: leaf[i], episodes))
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-4, atol=1e-6
+        )
+
+
+@rows
+def test_three_steps_trace_the_loss_once(row):
+    calls = []
+
+    def counting_loss(params, key, episode):
+        calls.append(1)
+        return row.learner.loss(params, key, episode)
+
+    learner = row.learner._replace(loss=counting_loss)
+    tx = optax.sgd(0.01)
+    state = init_state(jax.random.key(0), learner, tx, sample)
+    step = make_step(learner, tx, sample, meta_batch_size=2)
+    for seed in range(3):
+        state, info = step(state, jax.random.key(seed))
+        assert np.isfinite(info.loss).all()
+    assert len(calls) == 1
+    assert int(state.step) == 3
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS.values() if row.has_true_gradient],
+    ids=[name for name, row in ROWS.items() if row.has_true_gradient],
+)
+def test_meta_gradient_against_finite_differences(x64, row):
+    params, key, episode = setting(row)
+    check_grads(
+        jax.jit(lambda params: row.learner.loss(params, key, episode)[0]),
+        (params,),
+        order=1,
+        modes=["rev"],
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS.values() if row.is_order_free],
+    ids=[name for name, row in ROWS.items() if row.is_order_free],
+)
+def test_order_of_the_support_set_changes_nothing(x64, row):
+    params, key, episode = setting(row)
+    order = jax.random.permutation(jax.random.key(5), N_WAY * K_SHOT)
+    shuffled = jax.tree.map(lambda leaf: leaf[order], episode.support)
+    before, after = (
+        row.learner.predict(params, row.learner.adapt(params, key, support), episode.query.x)
+        for support in (episode.support, shuffled)
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-12)
+
+
+@rows
+def test_predictions_are_of_each_query_by_itself(x64, row):
+    params, key, episode = setting(row)
+    adapted = row.learner.adapt(params, key, episode.support)
+    together = row.learner.predict(params, adapted, episode.query.x)
+    changed = row.learner.predict(params, adapted, episode.query.x.at[1:].set(9.0))
+    np.testing.assert_allclose(changed[0], together[0], rtol=1e-12)
+
+
+@rows
+def test_padding_and_unlabelled_rows_of_the_query_set_do_not_count(x64, row):
+    params, key, episode = setting(row)
+    query = episode.query
+    extended = jaxmeta.Examples(
+        jnp.concatenate([query.x, jnp.full((2, SIZE), 7.0)]),
+        jnp.concatenate([query.y, jnp.eye(N_WAY)[:1], jnp.zeros((1, N_WAY))]),
+        jnp.array([True] * len(query.y) + [False, True]),
+    )
+    loss, _ = row.learner.loss(params, key, episode)
+    padded, _ = row.learner.loss(params, key, episode._replace(query=extended))
+    np.testing.assert_allclose(padded, loss, rtol=1e-12)
