@@ -1,5 +1,6 @@
 """Data sets: class-structured arrays with class-disjoint splits."""
 
-from jaxmeta.datasets._class_data import ClassData
+from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
+from jaxmeta.datasets._glyphs import glyphs
 
-__all__ = ["ClassData"]
+__all__ = ["ClassData", "Splits", "glyphs", "split_classes"]

@@ -1,0 +1,40 @@
+"""Arrays made once and kept in a folder."""
+
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+def data_home() -> Path:
+    """Folder of data and caches: `$JAXMETA_DATA`, or `jaxmeta` in the user's cache folder."""
+    if "JAXMETA_DATA" in os.environ:
+        return Path(os.environ["JAXMETA_DATA"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxmeta"
+
+
+def cached(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays in the `.npz` file at `path`, made and written first where need be.
+
+    A file that cannot be read is made again, with a warning. Nothing is unpickled. The file is
+    written whole or not at all; a folder that cannot be written costs the cache, not the result.
+    """
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+            warnings.warn(f"{path} is damaged ({error}): it is made again.", stacklevel=3)
+    arrays = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(file.name, path)
+    except OSError as error:
+        warnings.warn(f"{path} could not be written ({error}): nothing is kept.", stacklevel=3)
+    return arrays
