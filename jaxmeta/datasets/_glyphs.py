@@ -22,7 +22,16 @@ SCRIPTS = {
     "meta_val": ("GEORGIAN",),
     "meta_train": ("LATIN", "DIGIT", "CYRILLIC"),
 }
-FONTS = ("DejaVuSans*.ttf", "DejaVuSerif*.ttf", "STIXGeneral*.ttf", "cm[bmrst]*10.ttf")
+FONTS = (
+    "DejaVuSans*",
+    "DejaVuSerif*",
+    "STIXGeneral*",
+    "cmb10",
+    "cmr10",
+    "cmss10",
+    "cmti10",
+    "cmtt10",
+)
 CATEGORIES = ("Lu", "Ll", "Lo", "Nd")
 LEAST_STYLES, IMAGES_PER_CLASS, SIZE = 12, 20, 28
 CANVAS = 112  # pixels; characters are drawn, bent and only then made small
@@ -53,9 +62,7 @@ def glyphs(*, cache_dir: str | Path | None = None) -> Splits:
     for class_name, split in zip(names, arrays["splits"], strict=True):
         splits[str(split)].append(class_name)
     classes = dict(zip(names, arrays["images"], strict=True))
-    return split_classes(
-        classes, (splits["meta_train"], splits["meta_val"], splits["meta_test"])
-    )
+    return split_classes(classes, (splits["meta_train"], splits["meta_val"], splits["meta_test"]))
 
 
 def _render_all() -> dict[str, np.ndarray]:
@@ -84,7 +91,7 @@ def _render_all() -> dict[str, np.ndarray]:
 def _characters() -> dict[str, list[ImageFont.FreeTypeFont]]:
     """Letters and digits with the fonts that really have them, plain sans first."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    paths = [path for pattern in FONTS for path in sorted(folder.glob(pattern))]
+    paths = [path for pattern in FONTS for path in sorted(folder.glob(pattern + ".ttf"))]
     paths.sort(key=lambda path: path.stem != "DejaVuSans")
     fonts = {path: ImageFont.truetype(str(path), 72) for path in paths}
     charmaps = {path: FT2Font(str(path)).get_charmap() for path in paths}
@@ -119,9 +126,7 @@ def _class_images(character: str, styles: list[Image.Image]) -> np.ndarray:
     # The data set is fixed: its seed is the character itself.
     rng = np.random.default_rng(ord(character))
     order = rng.permutation(len(styles))
-    images = [
-        _small(_bend(styles[order[i % len(styles)]], rng)) for i in range(IMAGES_PER_CLASS)
-    ]
+    images = [_small(_bend(styles[order[i % len(styles)]], rng)) for i in range(IMAGES_PER_CLASS)]
     return np.stack([np.asarray(image) for image in images])[..., None]
 
 
