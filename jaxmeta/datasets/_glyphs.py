@@ -2,7 +2,7 @@
 
 The embedded default: no download. Letters and digits of five scripts with at least twelve distinct
 renderings over some twenty styles. Fonts: DejaVu (after Bitstream Vera, free licence), STIX (SIL
-Open Font Licence) and Computer Modern as shipped with matplotlib.
+Open Font Licence), as shipped with matplotlib.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ SCRIPTS = {
     "meta_val": ("GEORGIAN",),
     "meta_train": ("LATIN", "DIGIT", "CYRILLIC"),
 }
-FONTS = (
+FONTS = ("DejaVuS*", "STIXGeneral*")  # The charmaps of matplotlib's cm fonts are not Unicode.
     "DejaVuSans*",
     "DejaVuSerif*",
     "STIXGeneral*",
@@ -58,7 +58,7 @@ def glyphs(*, cache_dir: str | Path | None = None) -> Splits:
     folder = data_home() if cache_dir is None else Path(cache_dir)
     arrays = cached(folder / name, _render_all)
     names = [str(name) for name in arrays["class_names"]]
-    splits = {str(split): [] for split in SCRIPTS}
+    splits: dict[str, list[str]] = {split: [] for split in SCRIPTS}
     for class_name, split in zip(names, arrays["splits"], strict=True):
         splits[str(split)].append(class_name)
     classes = dict(zip(names, arrays["images"], strict=True))
@@ -106,7 +106,7 @@ def _characters() -> dict[str, list[ImageFont.FreeTypeFont]]:
 
 def _distinct(character: str, fonts: list[ImageFont.FreeTypeFont]) -> list[Image.Image]:
     """Renderings that differ at 28x28, each `[CANVAS, CANVAS]`."""
-    distinct = {}
+    distinct: dict[bytes, Image.Image] = {}
     for font in fonts:
         image = Image.new("L", (CANVAS, CANVAS))
         draw = ImageDraw.Draw(image)

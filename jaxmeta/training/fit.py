@@ -158,9 +158,10 @@ def _best(records, is_better):
 
 
 def _check_multiples(steps, steps_per_call, checkpoint_every, validation):
-    numbers = {"steps": steps, "checkpoint_every": checkpoint_every}
+    numbers = {"steps": steps}
     if validation:
         numbers["validation.every"] = validation.every
+    numbers["checkpoint_every"] = checkpoint_every
     for name, number in numbers.items():
         if number < 1 or number % steps_per_call:
             raise ValueError(

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from jaxmeta.datasets import ClassData, split_classes
+
+
+def images(count, *, size=2):
+    return np.zeros((count, size, size, 1), np.uint8)
+
+
+def test_from_classes_keeps_order_and_counts():
+    data = ClassData.from_classes({"b": images(3), "a": images(2) + 7})
+    assert data.class_names == ("b", "a")
+    np.testing.assert_array_equal(data.counts, [3, 2])
+    assert (data.images[3:] == 7).all() and (data.images[:3] == 0).all()
+    assert data.n_classes == 2
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [
+        ({}, "at least one class"),
+        ({"a": images(0), "b": images(1)}, "every class must have an image, but 'a' has 0"),
+        ({"a": images(1), "b": images(1, size=3)}, "those of 'a' are .* those of 'b'"),
+        (
+            {"a": np.zeros((1, 2)), "b": np.array([[0.0, 1.0], [np.nan, 0.0]])},
+            "image 1 of class 'b' has NaN",
+        ),
+    ],
+)
+def test_bad_classes_are_refused(classes, message):
+    with pytest.raises(ValueError, match=message):
+        ClassData.from_classes(classes)
+
+
+def test_other_numbers_are_refused():
+    with pytest.raises(TypeError, match="images must be uint8 or floating, got int64"):
+        ClassData(np.zeros((1, 2, 2, 1), np.int64), np.array([1]), ("a",))
+    with pytest.raises(ValueError, match="add up to the 3 images, got 2"):
+        ClassData(images(3), np.array([2]), ("a",))
+    with pytest.raises(ValueError, match="'a' stands twice"):
+        ClassData(images(2), np.array([1, 1]), ("a", "a"))
+
+
+def test_splits_are_disjoint():
+    classes = {name: images(1) for name in "abc"}
+    splits = split_classes(classes, (["a"], ["b"], ["c"]))
+    assert [split.class_names for split in splits] == [("a",), ("b",), ("c",)]
+    with pytest.raises(ValueError, match="class 'a' stands in two"):
+        split_classes(classes, (["a"], ["b"], ["a"]))
+    with pytest.raises(ValueError, match="1 classes of the split are not in the data, such as 'd'"):
+        split_classes(classes, (["a"], ["b"], ["d"]))

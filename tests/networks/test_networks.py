@@ -1,0 +1,139 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxmeta.networks import conv, conv4, max_pool, mlp
+from jaxmeta.networks.normalisation import (
+    BatchNorm,
+    has_statistics,
+    normalised_by,
+    statistics_of,
+    without_statistics,
+)
+
+
+def loops(x, kernel, strides, lows):
+    """Cross-correlation in plain numpy, "SAME"."""
+    size = kernel.shape[0]
+    outs = [-(-n // strides) for n in x.shape[1:3]]
+    padded = np.zeros((x.shape[0], *(n + 2 * size for n in x.shape[1:3]), x.shape[3]))
+    padded[:, lows[0] : lows[0] + x.shape[1], lows[1] : lows[1] + x.shape[2]] = x
+    y = np.zeros((x.shape[0], *outs, kernel.shape[3]))
+    for i in range(outs[0]):
+        for j in range(outs[1]):
+            window = padded[:, i * strides : i * strides + size, j * strides : j * strides + size]
+            y[:, i, j] = np.einsum("bhwi,hwio->bo", window, kernel)
+    return y
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("size", [(6, 5), (7, 4)])
+def test_conv_against_loops(x64, strides, size):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, *size, 3)), rng.normal(size=(3, 3, 3, 4))
+    outs = [-(-n // strides) for n in size]
+    lows = [max((o - 1) * strides + 3 - n, 0) // 2 for o, n in zip(outs, size, strict=True)]
+    np.testing.assert_allclose(
+        conv(x, kernel, strides=strides), loops(x, kernel, strides, lows), rtol=1e-10, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_conv_derivatives_of_second_order(x64, strides):
+    key_x, key_kernel = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(key_x, (2, 5, 6, 2))
+    kernel = jax.random.normal(key_kernel, (3, 3, 2, 3))
+    check_grads(
+        lambda x, kernel: jnp.sum(jnp.sin(conv(x, kernel, strides=strides))), (x, kernel), order=2
+    )
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 3)])
+def test_conv_under_vmap(axes):
+    keys = jax.random.split(jax.random.key(0))
+    tasks = 3
+    x = jax.random.normal(keys[0], (tasks, 2, 5, 5, 2))
+    kernel = jax.random.normal(keys[1], (tasks, 3, 3, 2, 4))
+    xs = x[0] if axes[0] is None else jnp.moveaxis(x, 0, axes[0])
+    kernels = kernel[0] if axes[1] is None else jnp.moveaxis(kernel, 0, axes[1])
+    together = jax.vmap(conv, in_axes=axes)(xs, kernels)
+    for task in range(tasks):
+        alone = conv(x[0 if axes[0] is None else task], kernel[0 if axes[1] is None else task])
+        np.testing.assert_allclose(together[task], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_conv_refuses_other_shapes():
+    with pytest.raises(ValueError, match=r"got shapes \(1, 5, 5, 2\) and \(3, 3, 1, 4\)"):
+        conv(jnp.zeros((1, 5, 5, 2)), jnp.zeros((3, 3, 1, 4)))
+
+
+def test_max_pool_by_hand():
+    x = jnp.arange(30.0).reshape(1, 5, 6, 1)
+    np.testing.assert_array_equal(max_pool(x)[0, :, :, 0], [[7, 9, 11], [19, 21, 23]])
+    # One winner each, ties to the first.
+    grads = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 2, 2, 1)))
+    np.testing.assert_array_equal(grads[0, :, :, 0], [[1, 0], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    "settings, size, width",
+    [
+        ({}, 28, 64),
+        ({"width": 32}, 84, 800),
+        ({"strided": True}, 28, 256),
+        ({"strided": True, "spatial_mean": True}, 28, 64),
+    ],
+)
+def test_conv4_has_the_sizes_of_the_papers(settings, size, width):
+    net = conv4(**settings)
+    shape = jax.eval_shape(net.init_with_output, jax.random.key(0), jnp.zeros((2, size, size, 3)))
+    assert shape[0].shape == (2, width)
+    head = jax.eval_shape(
+        conv4(5, **settings).init, jax.random.key(0), jnp.zeros((2, size, size, 3))
+    )
+    assert head["params"]["head"]["kernel"].shape == (width, 5)
+
+
+def test_batch_norm_against_numpy(x64):
+    rng = np.random.default_rng(0)
+    x, support = rng.normal(2.0, 3.0, (4, 3, 3, 2)), rng.normal(size=(5, 3, 3, 2))
+    norm = BatchNorm()
+    params = {"params": {"scale": jnp.array([2.0, 3.0]), "bias": jnp.array([1.0, -1.0])}}
+
+    def by(statistics_set):
+        mean, variance = statistics_set.mean((0, 1, 2)), statistics_set.var((0, 1, 2))
+        return (x - mean) / np.sqrt(variance + 1e-5) * [2.0, 3.0] + [1.0, -1.0]
+
+    np.testing.assert_allclose(norm.apply(params, x), by(x), rtol=1e-10, atol=1e-12)
+    named = normalised_by(params, statistics_of(norm, params, support))
+    np.testing.assert_allclose(norm.apply(named, x), by(support), rtol=1e-10, atol=1e-12)
+    assert has_statistics(named) and not has_statistics(params)
+    np.testing.assert_array_equal(norm.apply(without_statistics(named), x), norm.apply(params, x))
+
+
+def test_init_has_parameters_only():
+    params = conv4(5, width=2).init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))
+    assert set(params) == {"params"}
+
+
+def test_a_net_without_batch_norm_has_no_statistics():
+    net = mlp(2)
+    params = net.init(jax.random.key(0), jnp.zeros((3, 4)))
+    assert statistics_of(net, params, jnp.zeros((3, 4))) == {}
+    assert normalised_by(params, {}) is params
+
+
+def test_sinusoid_net_has_the_paper_s_sizes():
+    params = mlp(1).init(jax.random.key(0), jnp.zeros((3, 1)))["params"]
+    kernels = [params[layer]["kernel"] for layer in ("dense_0", "dense_1", "head")]
+    assert [kernel.shape for kernel in kernels] == [(1, 40), (40, 40), (40, 1)]
+    assert 0.007 < kernels[1].std() < 0.01  # A normal of 0.01, cut at two deviations: 0.0088.
+    assert all((params[layer]["bias"] == 0).all() for layer in params)
+
+
+@pytest.mark.parametrize("make", [lambda: conv4(5, width=0), lambda: conv4(0), lambda: mlp(0)])
+def test_bad_sizes_are_refused(make):
+    with pytest.raises(ValueError, match="must be >= 1"):
+        make()

@@ -1,0 +1,112 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmeta import tasks
+from jaxmeta.datasets import ClassData
+
+
+def numbered(counts, *, size=3):
+    """Images whose corners tell class (top left), number (top right) and nothing else."""
+    classes = {}
+    for label, count in enumerate(counts):
+        images = np.zeros((count, size, size, 1), np.uint8)
+        images[:, 0, 0, 0] = label + 1
+        images[:, 0, -1, 0] = np.arange(count) + 101
+        classes[f"class {label}"] = images
+    return ClassData.from_classes(classes)
+
+
+def corners(x):
+    """Class, number and quarter turns (anticlockwise) of each image."""
+    pixels = np.rint(np.asarray(x)[..., 0] * 255).astype(int)
+    found = []
+    for image in pixels:
+        turn = next(
+            k
+            for k in range(4)
+            if 0 < np.rot90(image, -k)[0, 0] < 100 and np.rot90(image, -k)[0, -1] > 100
+        )
+        upright = np.rot90(image, -turn)
+        found.append((upright[0, 0] - 1, upright[0, -1] - 101, turn))
+    return found
+
+
+@pytest.mark.parametrize("rotations", [False, True])
+def test_episodes_hold_what_they_promise(rotations):
+    data = numbered([5, 4, 6, 4, 9, 4])
+    sample = jax.jit(tasks.episodes(data, n_way=3, k_shot=1, q_queries=3, rotations=rotations))
+    turns, first_labels = set(), set()
+    for seed in range(30):
+        episode = sample(jax.random.key(seed))
+        np.testing.assert_array_equal(episode.support.y, np.eye(3))
+        np.testing.assert_array_equal(episode.query.y, np.repeat(np.eye(3), 3, axis=0))
+        support, query = corners(episode.support.x), corners(episode.query.x)
+        classes = [(label, turn) for label, _, turn in support]
+        assert len(set(classes)) == 3  # Without replacement.
+        # All images of a class are turned alike, and none stands in both sets or twice.
+        assert [(label, turn) for label, _, turn in query] == [c for c in classes for _ in range(3)]
+        assert len({*support, *query}) == 12
+        turns |= {turn for _, turn in classes}
+        first_labels.add(support[0][0])
+    assert turns == ({0, 1, 2, 3} if rotations else {0})
+    assert first_labels == set(range(6))  # Any class may have any label.
+
+
+def test_every_image_is_drawn():
+    sample = jax.jit(tasks.episodes(numbered([3, 5]), n_way=2, k_shot=1, q_queries=1))
+    seen = set()
+    for seed in range(60):
+        episode = sample(jax.random.key(seed))
+        seen |= {(label, number) for label, number, _ in corners(episode.support.x)}
+    assert seen == {(0, i) for i in range(3)} | {(1, i) for i in range(5)}
+
+
+def test_images_are_in_the_unit_range():
+    data = ClassData.from_classes({c: np.full((2, 2, 2, 1), 255, np.uint8) for c in "ab"})
+    x = tasks.episodes(data, n_way=2, k_shot=1, q_queries=1)(jax.random.key(0)).support.x
+    assert x.dtype == jnp.float32
+    np.testing.assert_array_equal(x, 1.0)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"k_shot": 0}, "k_shot must be >= 1, got 0"),
+        ({"n_way": 3}, "n_way must be at most the 2 classes, got 3"),
+        ({"k_shot": 2, "q_queries": 3}, r"k_shot \+ q_queries = 5 images or more, but 'class 1'"),
+    ],
+)
+def test_episodes_refuse(settings, message):
+    arguments = {"n_way": 2, "k_shot": 1, "q_queries": 1, **settings}
+    with pytest.raises(ValueError, match=message):
+        tasks.episodes(numbered([5, 4]), **arguments)
+
+
+def test_rotations_need_square_images():
+    data = ClassData.from_classes({c: np.zeros((2, 2, 3, 1), np.uint8) for c in "ab"})
+    with pytest.raises(ValueError, match="rotations need square images"):
+        tasks.episodes(data, n_way=2, k_shot=1, q_queries=1, rotations=True)
+
+
+def test_sinusoid_follows_its_formula():
+    # Three points of one task fix amplitude and phase; all others must lie on that curve.
+    episode = tasks.sinusoid(k_shot=20, q_queries=30)(jax.random.key(0))
+    assert episode.support.x.shape == (20, 1) and episode.query.y.shape == (30, 1)
+    x, y = np.asarray(episode.support.x[:, 0], float), np.asarray(episode.support.y[:, 0], float)
+    (a, b), *_ = np.linalg.lstsq(np.stack([np.sin(x), np.cos(x)], 1), y)
+    query = np.asarray(episode.query.x[:, 0])
+    np.testing.assert_allclose(
+        episode.query.y[:, 0], a * np.sin(query) + b * np.cos(query), atol=1e-5
+    )
+
+
+def test_sinusoid_ranges():
+    episodes = jax.vmap(tasks.sinusoid(k_shot=50))(jax.random.split(jax.random.key(0), 500))
+    x, y = np.asarray(episodes.support.x), np.asarray(episodes.support.y)
+    assert -5 <= x.min() < -4.9 and 4.9 < x.max() <= 5
+    largest = np.abs(y).max((1, 2))
+    assert largest.max() <= 5 and largest.max() > 4.8 and largest.min() < 0.3
+    with pytest.raises(ValueError, match="k_shot must be >= 1, got 0"):
+        tasks.sinusoid(k_shot=0)
