@@ -1,8 +1,8 @@
 """Glyphs: characters of real typefaces, rendered from the font files that matplotlib ships.
 
 The embedded default: no download. Letters and digits of five scripts with at least twelve distinct
-renderings over some twenty styles. Fonts: DejaVu (after Bitstream Vera, free licence), STIX (SIL
-Open Font Licence), as shipped with matplotlib.
+renderings over some twenty styles. Fonts: DejaVu (after Bitstream Vera, free licence) and STIX
+(SIL Open Font Licence), as shipped with matplotlib.
 """
 
 import unicodedata
@@ -22,16 +22,7 @@ SCRIPTS = {
     "meta_val": ("GEORGIAN",),
     "meta_train": ("LATIN", "DIGIT", "CYRILLIC"),
 }
-FONTS = ("DejaVuS*", "STIXGeneral*")  # The charmaps of matplotlib's cm fonts are not Unicode.
-    "DejaVuSans*",
-    "DejaVuSerif*",
-    "STIXGeneral*",
-    "cmb10",
-    "cmr10",
-    "cmss10",
-    "cmti10",
-    "cmtt10",
-)
+FONTS = ("DejaVuS*", "STIXGeneral*")  # matplotlib's cm fonts have charmaps of their own.
 CATEGORIES = ("Lu", "Ll", "Lo", "Nd")
 LEAST_STYLES, IMAGES_PER_CLASS, SIZE = 12, 20, 28
 CANVAS = 112  # pixels; characters are drawn, bent and only then made small

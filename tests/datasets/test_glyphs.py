@@ -24,7 +24,7 @@ def test_every_image_has_ink_within_the_frame(splits):
     for split in splits:
         assert (split.images.max((1, 2, 3)) > 128).all()
         ink = split.images.mean((1, 2, 3)) / 255
-        assert ink.min() > 0.005 and ink.max() < 0.5
+        assert ink.min() > 0.002 and ink.max() < 0.5
 
 
 def test_splits_are_disjoint_by_script_and_by_look(splits):
