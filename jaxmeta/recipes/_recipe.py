@@ -24,7 +24,7 @@ class Maml:
     """gradient steps on the support set in training"""
     test_inner_steps: int = 10
     """gradient steps on the support set at test"""
-    derivative: Derivative = "reverse"
+    derivative: Derivative = "forward_over_reverse"
     """second order in one of two ways, or first order"""
     transductive: bool = False
     """train with the query set's own batch statistics"""

@@ -3,8 +3,8 @@
 import dataclasses
 import importlib.metadata
 import json
-import os
 import platform
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
 from jaxmeta.recipes._recipe import Images, Prototypical, Recipe, from_dict
 from jaxmeta.training import Fitted, evaluate, fit, init_state
-from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.training.checkpoint import Checkpoints, write_json
+from jaxmeta.training.fit import CONFIG, TIME
 
-CONFIG, EVALUATION = "config.json", "evaluation.json"
+EVALUATION = "evaluation.json"
 # Streams of the seed that training, meta-test and the adaptation curves draw from.
 TRAINING, META_TEST = 0, 1
 
@@ -29,7 +30,6 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe.
     """
     run_dir = Path(run_dir)
-    config = {"recipe": name, "fields": dataclasses.asdict(recipe), "versions": versions()}
     if resume and (run_dir / CONFIG).exists():
         before = read_config(run_dir)
         if before != (name, recipe):
@@ -38,9 +38,6 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
                 "the fields it was started with, or choose another folder."
             )
     experiment = build(recipe)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    if not (run_dir / CONFIG).exists():
-        _write(run_dir / CONFIG, config)
     outer = recipe.outer
     return fit(
         experiment.learner,
@@ -52,6 +49,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
         run_dir=run_dir,
         validation=experiment.validation,
         resume=resume,
+        config={"recipe": name, "fields": dataclasses.asdict(recipe), "versions": versions()},
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
@@ -87,18 +85,15 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
       FileNotFoundError: the folder holds no run, or a run without a checkpoint.
     """
     name, recipe = read_config(run_dir)
-    checkpoints = Checkpoints(run_dir)
-    step = checkpoints.best_step()
-    if step is None:
-        checkpoints.close()
-        raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-    experiment = build(recipe)
     key = _stream(recipe, META_TEST)
-    like = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
-    params = checkpoints.restore_best(like)
-    trained = checkpoints.last_step()
-    checkpoints.close()
-    n_episodes = n_episodes or recipe.test_episodes
+    with closing(Checkpoints(run_dir)) as checkpoints:
+        step, trained = checkpoints.best_step(), checkpoints.last_step()
+        if step is None:
+            raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
+        experiment = build(recipe)
+        like = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
+        params = checkpoints.restore_best(like)
+    n_episodes = recipe.test_episodes if n_episodes is None else n_episodes
     is_images = isinstance(recipe.task, Images)
     sample = next(iter(experiment.meta_test.values()))
     settings = {"n_episodes": n_episodes, "key": key, "metric": experiment.metric}
@@ -110,6 +105,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         "published": recipe.published,
         "seed": recipe.outer.seed,
         "steps_trained": trained,
+        "seconds_trained": json.loads((Path(run_dir) / TIME).read_text())["seconds"],
         "step_of_best_validation": step,
         "n_episodes": n_episodes,
         "versions": versions(),
@@ -126,7 +122,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         results["adaptation"] = _adaptation(
             experiment, recipe.learner.test_inner_steps, params, {**settings, "n_episodes": n_curve}
         )
-    _write(Path(run_dir) / EVALUATION, results)
+    write_json(Path(run_dir) / EVALUATION, results)
     return results
 
 
@@ -157,9 +153,3 @@ def _summary(result):
 
 def _stream(recipe, stream):
     return jax.random.fold_in(jax.random.key(recipe.outer.seed), stream)
-
-
-def _write(path, content):
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)

@@ -1,5 +1,7 @@
-"""Checkpoints through Orbax: written whole or not at all."""
+"""Files of a run, written whole or not at all; arrays through Orbax."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,13 @@ def restore(path: str | Path, like: Any) -> Any:
         raise FileNotFoundError(f"no checkpoint at {path}.")
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(path, _abstract(like))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes, or writes anew, a JSON file."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)
 
 
 class Checkpoints:

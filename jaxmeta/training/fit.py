@@ -1,8 +1,12 @@
 """The visible loop around the step: progress, validation, checkpoints, resume."""
 
+import json
 import math
 import signal
+import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +26,12 @@ from rich.text import Text
 
 from jaxmeta.learner import Learner
 from jaxmeta.losses import accuracy
-from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.training.checkpoint import Checkpoints, write_json
 from jaxmeta.training.evaluate import make_evaluate
 from jaxmeta.training.metrics import Metrics
 from jaxmeta.training.step import MetaState, Sample, init_state, make_step
+
+CONFIG, TIME = "config.json", "time.json"
 
 
 class Validation(NamedTuple):
@@ -62,6 +68,7 @@ def fit(
     checkpoint_every: int | None = None,
     tasks_at_once: int | None = None,
     devices: int = 1,
+    config: Any = None,
     show_progress: bool = True,
 ) -> Fitted:
     """Trains for `steps` meta-steps, to be stopped and resumed at any moment.
@@ -74,11 +81,13 @@ def fit(
         `make_step`.
       key: seed of everything.
       steps: meta-steps in all, those before a resume included.
-      run_dir: folder for checkpoints, `metrics.jsonl` and TensorBoard `events`.
+      run_dir: folder for checkpoints, `metrics.jsonl`, TensorBoard `events`, and the seconds spent
+        in `time.json`.
       validation: how and when to evaluate; the best parameters by it are kept.
       resume: go on from the newest checkpoint in `run_dir`, or start where there is none.
       checkpoint_every: meta-steps between checkpoints; by default those of `validation`, or a
         tenth of `steps`.
+      config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`.
       show_progress: a bar with rate and time left, and a line for every validation.
 
     Returns `Fitted`; on Ctrl-C or SIGTERM the state is saved first and `is_complete` is False.
@@ -103,25 +112,30 @@ def fit(
     )
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     state = init_state(key_init, learner, tx, sample)
-    checkpoints = Checkpoints(run_dir)
-    done = checkpoints.last_step() or 0
-    if done and not resume:
-        checkpoints.close()
-        raise ValueError(
-            f"{run_dir} already holds a run of {done} steps: resume it, or choose another folder."
-        )
-    if done:
-        state = checkpoints.restore_last(state)
-    metrics = Metrics(run_dir, from_step=done)
     score = validation and make_evaluate(
         validation.learner or learner,
         validation.sample,
         n_episodes=validation.n_episodes,
         metric=validation.metric,
     )
-    console = Console(quiet=not show_progress)
-    with _Interruption() as interruption, _progress(console) as progress:
+    with ExitStack() as open_until_the_end:
+        checkpoints = open_until_the_end.enter_context(closing(Checkpoints(run_dir)))
+        begin = done = checkpoints.last_step() or 0
+        if done and not resume:
+            raise ValueError(
+                f"{run_dir} already holds a run of {done} steps: resume it, or choose another "
+                "folder."
+            )
+        if done:
+            state = checkpoints.restore_last(state)
+        elif config is not None:
+            write_json(run_dir / CONFIG, config)
+        metrics = open_until_the_end.enter_context(closing(Metrics(run_dir, from_step=done)))
+        interruption = open_until_the_end.enter_context(_Interruption())
+        console = Console(quiet=not show_progress)
+        progress = open_until_the_end.enter_context(_progress(console))
         bar = progress.add_task("meta-steps", total=steps, completed=done, loss=math.nan)
+        clock = _Clock(run_dir, begin)
         while done < steps and not interruption.asked:
             state, info = step(state, key_steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
@@ -137,15 +151,14 @@ def fit(
                 if best is None or validation.is_better(result.mean, best):
                     checkpoints.save_best(done, state.params)
                 console.print(
-                    f"step {done}: loss {loss:.4f}, "
-                    f"validation {result.mean:.4f} ± {result.interval:.4f}"
+                    f"step {done}/{steps}: loss {loss:.4f}, validation {result.mean:.4f} ± "
+                    f"{result.interval:.4f}, {clock.left(done, steps)} left"
                 )
             if done % checkpoint_every == 0 or done == steps or interruption.asked:
                 checkpoints.save_last(done, state)
-    metrics.close()
-    has_best = checkpoints.best_step() is not None
-    params = checkpoints.restore_best(state.params) if has_best else state.params
-    checkpoints.close()
+                clock.save()
+        has_best = checkpoints.best_step() is not None
+        params = checkpoints.restore_best(state.params) if has_best else state.params
     return Fitted(state, params, done >= steps)
 
 
@@ -200,6 +213,23 @@ def _progress(console):
 class _Rate(ProgressColumn):
     def render(self, task):
         return Text("" if task.speed is None else f"{task.speed:.1f} steps/s")
+
+
+class _Clock:
+    """Seconds spent on a run, over all its resumes."""
+
+    def __init__(self, run_dir, done):
+        self._path = run_dir / TIME
+        self._before = json.loads(self._path.read_text())["seconds"] if done else 0.0
+        self._done, self._started = done, time.monotonic()
+
+    def left(self, done, steps):
+        pace = (time.monotonic() - self._started) / (done - self._done)
+        return timedelta(seconds=round(pace * (steps - done)))
+
+    def save(self):
+        seconds = self._before + time.monotonic() - self._started
+        write_json(self._path, {"seconds": round(seconds, 1)})
 
 
 class _Interruption:

@@ -1,0 +1,6 @@
+"""`python -m jaxmeta`: the command `jaxmeta`."""
+
+from jaxmeta.cli import main
+
+if __name__ == "__main__":
+    main()

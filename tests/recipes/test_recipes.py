@@ -1,0 +1,187 @@
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import jaxmeta
+from jaxmeta import datasets, recipes
+from jaxmeta.recipes._recipe import from_dict
+
+
+@pytest.fixture
+def small_images(monkeypatch):
+    """Stands for every image data set: 60 classes of noise in each split."""
+    images = np.random.default_rng(0).integers(0, 256, (60 * 20, 28, 28, 1), np.uint8)
+    classes = {f"class{i:02d}": images[20 * i : 20 * i + 20] for i in range(60)}
+    names = sorted(classes)
+    splits = datasets.split_classes(classes, (names[:20], names[20:40], names[40:]))
+    monkeypatch.setattr(datasets, "glyphs", lambda: splits)
+    monkeypatch.setattr(datasets, "omniglot", lambda data_dir, split: splits)
+
+
+@pytest.mark.parametrize("name", recipes.ALL)
+def test_every_recipe_builds_and_says_what_it_is(name, small_images):
+    recipe = recipes.find(name)
+    assert recipe.paper and recipe.published and recipe.changes
+    experiment = recipes.build(recipe)
+    state = jax.eval_shape(
+        lambda key: jaxmeta.init_state(
+            key, experiment.learner, experiment.tx, experiment.meta_train
+        ),
+        jax.random.key(0),
+    )
+    shapes = jax.eval_shape(experiment.meta_train, jax.random.key(0))
+    loss, outputs = jax.eval_shape(experiment.learner.loss, state.params, jax.random.key(0), shapes)
+    assert loss.shape == () and outputs.shape == shapes.query.y.shape
+    # What was trained can be evaluated: the same parameters, other counts.
+    episode = jax.eval_shape(next(iter(experiment.meta_test.values())), jax.random.key(0))
+    for learner in (experiment.at_test, experiment.after(0)):
+        adapted = jax.eval_shape(learner.adapt, state.params, jax.random.key(0), episode.support)
+        outputs = jax.eval_shape(learner.predict, state.params, adapted, episode.query.x)
+        assert outputs.shape == episode.query.y.shape
+    outer = recipe.outer
+    assert outer.steps % outer.validate_every == outer.validate_every % outer.steps_per_call == 0
+
+
+def test_the_config_of_a_run_reads_back_as_the_recipe():
+    for name, recipe in recipes.ALL.items():
+        fields = json.loads(json.dumps(dataclasses.asdict(recipe)))
+        assert from_dict(recipes.find(name), fields) == recipe
+
+
+def test_an_unknown_recipe_or_field():
+    with pytest.raises(ValueError, match=r"'sinusoid-mamll'; did you mean 'sinusoid-maml'\?"):
+        recipes.find("sinusoid-mamll")
+    with pytest.raises(ValueError, match=r"unknown field 'inner_rate'; the fields are .*inner_lr"):
+        from_dict(recipes.find("sinusoid-maml"), {"learner": {"inner_rate": 0.1}})
+
+
+@pytest.mark.parametrize(
+    "schedule, expected",
+    [
+        ("constant", [0.1, 0.1, 0.1]),
+        ("linear", [0.1, 0.05, 0.0]),
+        ("cosine", [0.1, 0.05, 0.0]),
+        ("halving", [0.1, 0.05, 0.025]),
+    ],
+)
+def test_the_outer_rate_over_a_run(schedule, expected):
+    outer = recipes.find("sinusoid-reptile").outer
+    outer = dataclasses.replace(
+        outer, steps=100, outer_lr=0.1, optimiser="sgd", schedule=schedule, halve_every=50
+    )
+    tx = outer.build()
+    state, updates = tx.init(0.0), []
+    for _ in range(101):
+        update, state = tx.update(1.0, state)
+        updates.append(-float(update))
+    np.testing.assert_allclose([updates[0], updates[50], updates[100]], expected, atol=1e-7)
+
+
+def short(name, **outer):
+    """A recipe cut to seconds."""
+    recipe = recipes.find(name)
+    return dataclasses.replace(
+        recipe,
+        net=dataclasses.replace(recipe.net, hidden=(8,)),
+        learner=dataclasses.replace(recipe.learner, test_inner_steps=2),
+        outer=dataclasses.replace(
+            recipe.outer,
+            **{
+                "steps": 40,
+                "meta_batch_size": 2,
+                "steps_per_call": 10,
+                "validate_every": 20,
+                "validation_episodes": 5,
+            }
+            | outer,
+        ),
+        test_episodes=10,
+        curve_episodes=10,
+    )
+
+
+def test_a_run_folder(tmp_path):
+    recipe = short("sinusoid-maml")
+    fitted = recipes.train("sinusoid-maml", recipe, tmp_path)
+    assert recipes.read_config(tmp_path) == ("sinusoid-maml", recipe)
+    results = recipes.evaluate_run(tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == results
+    assert results["steps_trained"] == 40 and results["step_of_best_validation"] in (20, 40)
+    assert results["seed"] == 0 and results["versions"]["jax"] == jax.__version__
+    assert list(results["adaptation"]) == ["5-shot", "10-shot", "20-shot"]
+    points = results["adaptation"]["5-shot"]
+    assert [point["inner_steps"] for point in points] == [0, 1, 2]
+    # The curve's end is the main result, taken again from the parameters themselves.
+    assert points[-1]["mean"] == results["inductive"]["mean"]
+    experiment = recipes.build(recipe)
+    again = jaxmeta.evaluate(
+        experiment.at_test,
+        fitted.params,
+        experiment.meta_test["5-shot"],
+        n_episodes=10,
+        key=jax.random.fold_in(jax.random.key(0), 1),
+        metric=jaxmeta.losses.squared_error,
+    )
+    assert again.mean == results["inductive"]["mean"]
+    assert again.interval == results["inductive"]["interval"]
+    assert "transductive" not in results
+
+
+def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
+    recipe = short("sinusoid-maml")
+    recipes.train("sinusoid-maml", recipe, tmp_path)
+    other = short("sinusoid-maml", outer_lr=0.5)
+    with pytest.raises(ValueError, match="holds a run of recipe 'sinusoid-maml' with other fields"):
+        recipes.train("sinusoid-maml", other, tmp_path, resume=True)
+    with pytest.raises(ValueError, match="already holds a run of 40 steps"):
+        recipes.train("sinusoid-maml", recipe, tmp_path)
+    assert recipes.read_config(tmp_path) == ("sinusoid-maml", recipe)
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no run: there is no config\.json"):
+        recipes.read_config(tmp_path)
+    (tmp_path / "config.json").write_text('{"recipe": ')
+    with pytest.raises(ValueError, match="is not the config of a run"):
+        recipes.read_config(tmp_path)
+
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+REAL = Path(os.environ.get("JAXMETA_SHARED_DATA", SHARED)) / "omniglot"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the original zips are not here")
+def test_omniglot_prototypical_leaves_the_floor_behind(tmp_path):
+    recipe = recipes.find("omniglot-prototypical-5w1s")
+    recipe = dataclasses.replace(
+        recipe,
+        task=dataclasses.replace(recipe.task, data_dir=str(REAL), train_n_way=20),
+        net=dataclasses.replace(recipe.net, width=16),
+        outer=dataclasses.replace(recipe.outer, steps=200, validate_every=100),
+        test_episodes=200,
+    )
+    recipes.train("omniglot-prototypical-5w1s", recipe, tmp_path)
+    results = recipes.evaluate_run(tmp_path)
+    floor = results["raw_pixel_nearest_neighbour"]["mean"]
+    assert results["inductive"]["mean"] > floor + 0.3 and 0.4 < floor < 0.5
+
+
+def test_the_pretrained_baseline_is_the_mean_over_tasks():
+    """No inner step: the loss is that of the net itself, on all tasks together."""
+    experiment = recipes.build(recipes.find("sinusoid-pretrained"))
+    key = jax.random.key(0)
+    episode = experiment.meta_train(key)
+    params = experiment.learner.init(key, episode)
+    net = jaxmeta.networks.mlp(1, hidden=(40, 40))
+    outputs = net.apply(params.net, episode.query.x)
+    expected = optax.squared_error(outputs, episode.query.y).mean()
+    np.testing.assert_allclose(
+        experiment.learner.loss(params, key, episode)[0], expected, rtol=1e-6
+    )

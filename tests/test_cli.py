@@ -1,0 +1,158 @@
+import json
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from jaxmeta import cli, recipes
+
+SHORT = (
+    *("--steps", "40", "--steps-per-call", "10", "--validate-every", "20"),
+    *("--validation-episodes", "5", "--test-episodes", "10", "--curve-episodes", "5"),
+    *("--hidden", "8", "--meta-batch-size", "2", "--test-inner-steps", "2"),
+)
+
+
+def refused(capsys, *arguments):
+    """Runs a command that must end with one line and status 2; the line."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    monkeypatch.setattr(recipes, "use_all_cores", lambda: None)  # JAX has started already.
+
+
+def test_train_evaluate_and_plot(tmp_path, capsys):
+    run = tmp_path / "run"
+    cli.main(["train", "sinusoid-maml", "--run-dir", str(run), *SHORT])
+    printed = capsys.readouterr().out
+    assert "step 40/40: loss" in printed and "left" in printed
+    assert "inductive" in printed and "MSE" in printed and "published" in printed
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert f"{evaluation['inductive']['mean']:.3f}" in printed
+    assert (run / "curves.png").stat().st_size > 10_000
+
+    cli.main(["evaluate", str(run), "--n-episodes", "7"])
+    assert json.loads((run / "evaluation.json").read_text())["n_episodes"] == 7
+    cli.main(["plot", str(run), str(run), "--out", str(tmp_path / "both.png")])
+    assert (tmp_path / "both.png").exists()
+
+
+def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    train = recipes.train
+
+    def stopped(*arguments, **settings):
+        return train(*arguments, **settings)._replace(is_complete=False)
+
+    monkeypatch.setattr(recipes, "train", stopped)
+    run = str(tmp_path / "run")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "sinusoid-maml", "--run-dir", run, *SHORT])
+    assert end.value.code == 130
+    printed = capsys.readouterr().out
+    advice = printed.strip().splitlines()[-1].strip()
+    assert advice == " ".join(["jaxmeta train sinusoid-maml --run-dir", run, *SHORT, "--resume"])
+    monkeypatch.setattr(recipes, "train", train)
+    cli.main(advice.split()[1:])
+    assert "inductive" in capsys.readouterr().out
+
+
+def test_help_teaches(capsys):
+    for arguments, words in (
+        (["--help"], ["jaxmeta train RECIPE", "glyphs-maml-5w1s"]),
+        (["train", "--help"], ["--resume", "omniglot-prototypical-20w1s"]),
+        (
+            ["train", "omniglot-maml-5w1s", "--help"],
+            ["--inner-lr FLOAT", "step size of the inner loop (default: 2.0)", "--resume"],
+        ),
+        (["evaluate", "--help"], ["--n-episodes"]),
+        (["plot", "--help"], ["--out"]),
+    ):
+        try:
+            cli.main(arguments)
+        except SystemExit as end:
+            assert end.code == 0
+        printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        for word in words:
+            assert word in printed, (arguments, word)
+
+
+def test_recipes_lists_all(capsys):
+    cli.main(["recipes"])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in recipes.ALL)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["sing"], "unknown command 'sing'; one of evaluate, plot, recipes, train"),
+        (["train"], "name a recipe"),
+        (["train", "maml"], "unknown recipe 'maml'"),
+        (["train", "sinusoid-maml", "--inner-rate", "0.1"], "inner-rate"),
+        (["train", "sinusoid-maml", "--inner-lr", "fast"], "fast"),
+        (["train", "sinusoid-maml", "--k-shot", "0"], "k_shot must be >= 1, got 0"),
+        (["train", "sinusoid-maml", "--inner-steps", "-1"], "inner_steps must be >= 0, got -1"),
+        (["train", "sinusoid-maml", "--steps", "7"], "multiple of steps_per_call"),
+        (["train", "glyphs-maml-5w1s", "--n-way", "9999"], "n_way must be at most"),
+        (["train", "glyphs-maml-5w1s", "--q-queries", "20"], "must have k_shot + q_queries = 21"),
+        (["train", "omniglot-maml-5w1s", "--data-dir", "nowhere"], "images_background.zip"),
+        (["evaluate", "nowhere"], "nowhere holds no run"),
+        (["evaluate"], "run"),
+        (["plot", "nowhere"], "nowhere holds no run"),
+        (["plot"], "name at least one run folder"),
+        (["recipes", "all"], "recipes takes no arguments"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_said_in_a_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *arguments)
+    assert not list(tmp_path.glob("runs/**/*"))  # Nothing is begun.
+
+
+def test_a_corrupt_zip_is_named(tmp_path, capsys):
+    for part in ("images_background", "images_evaluation"):
+        with zipfile.ZipFile(tmp_path / f"{part}.zip", "w") as file:
+            file.writestr(f"{part}/Greek/character01/0001_01.png", b"no image" * 100)
+    whole = tmp_path / "images_evaluation.zip"
+    whole.write_bytes(whole.read_bytes()[:150])
+    error = refused(
+        capsys, "train", "omniglot-maml-5w1s", "--data-dir", str(tmp_path), "--run-dir", "unused"
+    )
+    assert "images_background.zip" in error or "images_evaluation.zip is a damaged zip" in error
+
+
+def test_a_run_that_is_there_loses_nothing(tmp_path, capsys):
+    run = tmp_path / "run"
+    command = ["train", "sinusoid-maml", "--run-dir", str(run), *SHORT]
+    cli.main(command)
+    files = {
+        path: path.read_bytes()
+        for path in run.rglob("*")
+        if path.is_file() and "events" not in path.parts
+    }
+    assert "already holds a run" in refused(capsys, *command)
+    assert "other fields" in refused(capsys, *command, "--resume", "--inner-lr", "0.5")
+    assert "must be >= 1" in refused(capsys, "evaluate", str(run), "--n-episodes", "0")
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_the_installed_command_has_the_exit_status(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxmeta", "train", "no-such-recipe"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("jaxmeta: unknown recipe 'no-such-recipe'")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,157 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxmeta
+from jaxmeta.training import evaluate, make_evaluate
+
+LABELS = jnp.eye(2)
+
+
+def sample(key):
+    """Two classes, shifted apart, three support and four query rows each."""
+    x = jax.random.normal(key, (2, 7, 3)) + jnp.array([[[0.0]], [[1.0]]])
+
+    def part(x):
+        return jaxmeta.Examples(x.reshape(-1, 3), jnp.repeat(LABELS, x.shape[1], axis=0))
+
+    return jaxmeta.Episode(part(x[:, :3]), part(x[:, 3:]))
+
+
+def test_mean_and_interval_of_the_episodes_of_the_keys():
+    learner = jaxmeta.learners.metric.nearest_neighbour()
+    result = evaluate(learner, {}, sample, n_episodes=5, key=jax.random.key(3))
+    by_hand = []
+    for i in range(5):
+        key_episode, _ = jax.random.split(jax.random.fold_in(jax.random.key(3), i))
+        support, query = jax.tree.map(np.asarray, sample(key_episode))
+        distances = ((query.x[:, None] - support.x) ** 2).sum(-1)
+        nearest = support.y.argmax(1)[distances.argmin(1)]
+        by_hand.append((nearest == query.y.argmax(1)).mean())
+    np.testing.assert_allclose(result.per_episode, by_hand, rtol=1e-6)
+    np.testing.assert_allclose(result.mean, np.mean(by_hand), rtol=1e-6)
+    np.testing.assert_allclose(result.interval, 1.96 * np.std(by_hand) / 5**0.5, rtol=1e-6)
+    assert not result.transductive
+
+
+def test_two_learners_meet_the_same_episodes_whatever_their_number():
+    seen = []
+
+    def watching(tag):
+        learner = jaxmeta.learners.metric.nearest_neighbour()
+
+        def adapt(params, key, support):
+            jax.debug.callback(lambda x: seen.append((tag, float(x))), support.x.sum())
+            return learner.adapt(params, key, support)
+
+        return learner._replace(adapt=adapt)
+
+    for tag, n_episodes in (("a", 3), ("b", 5)):
+        evaluate(watching(tag), {}, sample, n_episodes=n_episodes, key=jax.random.key(0))
+    jax.effects_barrier()
+    first, second = ([x for t, x in seen if t == tag] for tag in "ab")
+    assert len(first) == 3 and sorted(first) == sorted(second[:3])
+
+
+def with_batch_norm():
+    net = jaxmeta.networks.conv4(2, width=4, strided=True)
+    learner = jaxmeta.maml(net, rule=jaxmeta.rules.sgd(0.1), inner_steps=1)
+
+    def images(key):
+        x = jax.random.normal(key, (2, 5, 8, 8, 1)) + jnp.arange(2.0)[:, None, None, None, None]
+
+        def part(x):
+            return jaxmeta.Examples(x.reshape(-1, 8, 8, 1), jnp.repeat(LABELS, x.shape[1], axis=0))
+
+        return jaxmeta.Episode(part(x[:, :2]), part(x[:, 2:]))
+
+    params = learner.init(jax.random.key(0), images(jax.random.key(1)))
+    return learner, params, images
+
+
+def outputs_seen(learner, params, sample, **settings):
+    """The outputs on which the metric is taken."""
+    kept = []
+
+    def metric(outputs, query):
+        jax.debug.callback(lambda outputs: kept.append(np.asarray(outputs)), outputs)
+        return jnp.zeros(())
+
+    evaluate(
+        learner, params, sample, n_episodes=1, key=jax.random.key(5), metric=metric, **settings
+    )
+    jax.effects_barrier()
+    return kept[0]
+
+
+def test_inductive_uses_the_support_set_s_statistics_and_transductive_the_query_set_s():
+    learner, params, images = with_batch_norm()
+    key_episode, key_learner = jax.random.split(jax.random.fold_in(jax.random.key(5), 0))
+    episode = images(key_episode)
+    adapted = learner.adapt(params, key_learner, episode.support)
+    one_by_one = np.concatenate(
+        [learner.predict(params, adapted, x[None]) for x in episode.query.x]
+    )
+    inductive = outputs_seen(learner, params, images)
+    np.testing.assert_allclose(inductive, one_by_one, rtol=1e-4, atol=1e-5)
+    weights = {"params": adapted["params"]}
+    together = jaxmeta.networks.conv4(2, width=4, strided=True).apply(weights, episode.query.x)
+    transductive = outputs_seen(learner, params, images, transductive=True)
+    np.testing.assert_allclose(transductive, together, rtol=1e-4, atol=1e-5)
+    assert np.abs(inductive - transductive).max() > 0.01
+
+
+class Centred(nn.Module):
+    """Mixes its rows, in a way that the library knows nothing of."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(x - x.mean(0))
+
+
+def test_a_net_that_mixes_its_rows_sees_one_query_at_a_time():
+    """A query in the company of the support set only: other queries cannot tell it anything."""
+    learner = jaxmeta.maml(Centred(), inner_steps=0)
+    episode = sample(jax.random.key(0))
+    params = learner.init(jax.random.key(0), episode)
+    outputs = outputs_seen(learner, params, sample)
+    key_episode, _ = jax.random.split(jax.random.fold_in(jax.random.key(5), 0))
+    support, query = sample(key_episode)
+    expected = [
+        Centred().apply(params.net, jnp.concatenate([support.x, x[None]]))[-1] for x in query.x
+    ]
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_many_episodes_at_once_are_the_same_episodes():
+    learner = jaxmeta.prototypical(jaxmeta.networks.mlp(4))
+    params = learner.init(jax.random.key(0), sample(jax.random.key(1)))
+    settings = {"n_episodes": 7, "key": jax.random.key(2), "metric": jaxmeta.losses.squared_error}
+    alone = evaluate(learner, params, sample, **settings)
+    together = evaluate(learner, params, sample, episodes_at_once=3, **settings)
+    np.testing.assert_allclose(together.per_episode, alone.per_episode, rtol=1e-4)
+
+
+def test_a_prediction_that_is_not_finite_is_said():
+    learner = jaxmeta.maml(
+        jaxmeta.networks.mlp(1, hidden=()),
+        rule=jaxmeta.rules.sgd(1e30),
+        inner_steps=3,
+        loss_fn=optax.squared_error,
+    )
+    sinusoid = jaxmeta.tasks.sinusoid()
+    params = learner.init(jax.random.key(0), sinusoid(jax.random.key(0)))
+    run = make_evaluate(learner, sinusoid, n_episodes=2, metric=jaxmeta.losses.squared_error)
+    with pytest.raises(FloatingPointError, match="predictions of episode 0 are not finite"):
+        run(params, jax.random.key(0))
+
+
+def test_bad_numbers():
+    learner = jaxmeta.learners.metric.nearest_neighbour()
+    with pytest.raises(ValueError, match="n_episodes must be >= 1, got 0"):
+        evaluate(learner, {}, sample, n_episodes=0, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="episodes_at_once must be >= 1, got 0"):
+        evaluate(learner, {}, sample, n_episodes=1, key=jax.random.key(0), episodes_at_once=0)
