@@ -151,6 +151,7 @@ def _evaluate(run_dir, n_episodes):
     rows = {
         "inductive": "each query by itself",
         "transductive": "the query set's batch statistics",
+        "untrained": "fresh parameters, adapted alike",
         "raw_pixel_nearest_neighbour": "the floor",
     }
     for row, meaning in rows.items():

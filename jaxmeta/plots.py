@@ -82,13 +82,11 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
             panels[1].set_yscale("log")
     for name, result in adapting.items():
         adaptation_curves(result, axes=panels[2], label=name if several else "")
-    floors = [
-        result["raw_pixel_nearest_neighbour"]["mean"]
-        for result in evaluations.values()
-        if "raw_pixel_nearest_neighbour" in result
-    ]
-    for panel in panels[1:] if floors else ():
-        panel.axhline(floors[0], color="grey", linestyle=":", label="raw-pixel neighbour")
+    for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
+        values = [result[row]["mean"] for result in evaluations.values() if row in result]
+        for panel in panels[1:] if values else ():
+            label = row.replace("_", " ").replace("raw pixel", "raw-pixel")
+            panel.axhline(values[0], color="grey", linestyle=style, label=label)
     for panel in panels:
         panel.grid(alpha=0.3)
         if panel.get_legend_handles_labels()[0] and (several or panel is not panels[0]):

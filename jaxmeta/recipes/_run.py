@@ -76,8 +76,9 @@ def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
 def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[str, Any]:
     """Meta-tests the best parameters of a run and writes `evaluation.json`.
 
-    Both protocols for images, inductive first; the same episodes for the floor of raw pixels; and
-    the metric after each number of inner steps for gradient-based learners.
+    Both protocols for images, inductive first; on the same episodes, fresh parameters untrained
+    and for images the floor of raw pixels; and the metric after each number of inner steps for
+    gradient-based learners.
 
     Returns what was written.
 
@@ -91,8 +92,8 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         if step is None:
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
         experiment = build(recipe)
-        like = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
-        params = checkpoints.restore_best(like)
+        start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train)
+        params = checkpoints.restore_best(start.params)
     n_episodes = recipe.test_episodes if n_episodes is None else n_episodes
     is_images = isinstance(recipe.task, Images)
     sample = next(iter(experiment.meta_test.values()))
@@ -114,6 +115,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     for transductive in protocols:
         result = evaluate(experiment.at_test, params, sample, transductive=transductive, **settings)
         results["transductive" if transductive else "inductive"] = _summary(result)
+    results["untrained"] = _summary(evaluate(experiment.at_test, start.params, sample, **settings))
     if is_images:
         floor = evaluate(nearest_neighbour(), {}, sample, **settings)
         results["raw_pixel_nearest_neighbour"] = _summary(floor)

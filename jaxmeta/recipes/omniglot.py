@@ -31,8 +31,8 @@ _MAML_TWENTY = dataclasses.replace(
     paper="Finn et al. 2017, section 5.2 and table 1, MAML, Omniglot 20-way 1-shot",
     published="95.8 ± 0.3 %, transductive",
     changes="Vinyals split; 20 000 steps, not 60 000, falling by a cosine; 5 queries per class in "
-    "training; inner rate 0.1 of a sum over classes is 2.0 of our mean; the query set normalised by the "
-    "support set's statistics",
+    "training; inner rate 0.1 of a sum over classes is 2.0 of our mean; the query set normalised "
+    "by the support set's statistics",
     task=_TWENTY,
     learner=Maml(inner_lr=2.0, inner_steps=5, test_inner_steps=5),
     outer=Outer(

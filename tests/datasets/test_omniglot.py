@@ -1,5 +1,6 @@
 import io
 import os
+import types
 import zipfile
 from pathlib import Path
 
@@ -120,3 +121,45 @@ def test_real_files(split, sizes):
         assert data.images.shape == (20 * data.n_classes, 28, 28, 1)
         assert 0.03 < data.images.mean() / 255 < 0.2  # Thin ink on an empty ground.
         assert (data.images.max((1, 2, 3)) > 100).all()
+
+
+def prepare_with_tfds(folder, archives):
+    """Runs tensorflow-datasets' own builder of Omniglot on archives that lie here, without
+    tensorflow, and gives what `tfds.builder` then reads from `folder`."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    from etils import epath
+    from tensorflow_datasets.core.download import checksums
+    from tensorflow_datasets.image_classification import omniglot as source
+
+    gfile = types.SimpleNamespace(listdir=os.listdir)
+    source.tf = types.SimpleNamespace(io=types.SimpleNamespace(gfile=gfile))  # All it uses of it.
+    builder = tfds.builder("omniglot", data_dir=folder, file_format="array_record")
+    extracted = folder / "extracted"
+    for url in source._DL_URLS.values():
+        name = url.rsplit("/", 1)[1]
+        builder.url_infos[url] = checksums.compute_url_info(epath.Path(archives / name))
+        with zipfile.ZipFile(archives / name) as file:
+            file.extractall(extracted / f"ZIP.{name}")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=archives, extract_dir=extracted, try_download_gcs=False
+        )
+    )
+
+
+@pytest.mark.slow
+@on_real_files
+@pytest.mark.filterwarnings("ignore")  # Of tensorflow-datasets, about itself.
+def test_tensorflow_datasets_gives_the_same_images_as_the_zips(tmp_path):
+    prepare_with_tfds(tmp_path, REAL)
+    from_zips, from_tfds = omniglot(REAL), omniglot(tmp_path)
+    for zipped, prepared in zip(from_zips, from_tfds, strict=True):
+        assert zipped.class_names == prepared.class_names
+        # TFDS shuffles its examples: the drawings of a class are the same as a set.
+        for name, a, b in zip(
+            zipped.class_names,
+            np.split(zipped.images, np.cumsum(zipped.counts)[:-1]),
+            np.split(prepared.images, np.cumsum(prepared.counts)[:-1]),
+            strict=True,
+        ):
+            assert {x.tobytes() for x in a} == {x.tobytes() for x in b}, name

@@ -105,13 +105,29 @@ def maml(
     return Learner(init, adapt, predict, gradient_loss(adapt, predict, loss_fn, transductive))
 
 
-def fomaml(net: Net, **settings) -> Learner:
+def fomaml(
+    net: Net,
+    *,
+    rule: UpdateRule = rules.sgd(0.01),
+    inner_steps: int = 5,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+    adaptable: Callable[[tuple[str, ...]], bool] | None = None,
+    transductive: bool = False,
+) -> Learner:
     """First-order MAML: inner gradients count as constants (Finn et al. 2017, section 5.2).
 
-    The meta-gradient is `grad L_query(theta_T)`: cheaper than MAML's and biased. Takes the keywords
-    of `maml` but `derivative`.
+    The meta-gradient is `grad L_query(theta_T)`: cheaper than MAML's and biased. Arguments, result
+    and errors are those of `maml`.
     """
-    return maml(net, derivative="first_order", **settings)
+    return maml(
+        net,
+        rule=rule,
+        inner_steps=inner_steps,
+        loss_fn=loss_fn,
+        derivative="first_order",
+        adaptable=adaptable,
+        transductive=transductive,
+    )
 
 
 def gradient_loss(adapt, predict, loss_fn: LossFn, transductive: bool):

@@ -1,0 +1,56 @@
+"""The results table of the README, made from the committed result files.
+
+    python benchmarks/results_table.py
+
+Prints the table; `tests/test_readme.py` holds the README to it.
+"""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+HEAD = (
+    "| recipe | paper | paper's number | ours | ours, transductive | raw-pixel neighbour "
+    "| meta-steps, minutes |\n"
+    "|---|---|---|---|---|---|---|"
+)
+
+
+def table(results: Path = RESULTS) -> str:
+    """Markdown, one row per `evaluation.json`."""
+    rows = [row(json.loads(path.read_text())) for path in sorted(results.glob("*/evaluation.json"))]
+    return "\n".join([HEAD, *rows])
+
+
+def row(result: dict) -> str:
+    """One run."""
+    cells = [
+        f"`{result['recipe']}`",
+        result["paper"],
+        result["published"],
+        _ours(result),
+        _number(result, "transductive"),
+        _number(result, "raw_pixel_nearest_neighbour"),
+        f"{result['steps_trained']}, {result['seconds_trained'] / 60:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _ours(result):
+    if result["metric"] == "accuracy":
+        return _number(result, "inductive") + ", inductive"
+    points = result["adaptation"][result["setting"]]
+    chosen = [point for point in points if point["inner_steps"] in (1, 5, points[-1]["inner_steps"])]
+    numbers = [f"{point['mean']:.2f} ± {point['interval']:.2f}" for point in chosen]
+    steps = ", ".join(str(point["inner_steps"]) for point in chosen)
+    return f"MSE {', '.join(numbers)} after {steps} steps, {result['setting']}"
+
+
+def _number(result, row):
+    if row not in result:
+        return ""
+    return f"{100 * result[row]['mean']:.1f} ± {100 * result[row]['interval']:.1f}"
+
+
+if __name__ == "__main__":
+    print(table())
