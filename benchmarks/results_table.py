@@ -40,7 +40,9 @@ def _ours(result):
     if result["metric"] == "accuracy":
         return _number(result, "inductive") + ", inductive"
     points = result["adaptation"][result["setting"]]
-    chosen = [point for point in points if point["inner_steps"] in (1, 5, points[-1]["inner_steps"])]
+    chosen = [
+        point for point in points if point["inner_steps"] in (1, 5, points[-1]["inner_steps"])
+    ]
     numbers = [f"{point['mean']:.2f} ± {point['interval']:.2f}" for point in chosen]
     steps = ", ".join(str(point["inner_steps"]) for point in chosen)
     return f"MSE {', '.join(numbers)} after {steps} steps, {result['setting']}"

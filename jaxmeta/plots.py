@@ -37,11 +37,13 @@ def loss_curve(records: Sequence[Mapping], *, axes: Axes, label: str = "") -> No
     points = [record for record in records if "loss" in record]
     steps = np.array([record["step"] for record in points])
     losses = np.array([record["loss"] for record in points])
+    axes.set(xlabel="meta-step", ylabel="query loss in training", title="Meta-training")
+    if not points:
+        return
     width = max(len(losses) // 50, 1)
     means = np.convolve(losses, np.ones(width) / width, mode="valid")
     axes.plot(steps[width - 1 :], means, label=label)
-    axes.set(xlabel="meta-step", ylabel="query loss in training", title="Meta-training")
-    if len(means) and means.min() > 0:
+    if means.min() > 0:
         axes.set_yscale("log")
 
 

@@ -49,8 +49,8 @@ def test_reads_a_zip(small):
     classes = read_classes(small, 28)
     assert set(classes) == {"Greek/character01", "Greek/character02"}
     first, second = classes["Greek/character02"]  # By drawer: ink below, then ink above.
-    assert (first[:12] == 0).all() and (first[16:] == 255).all()
-    assert (second[:12] == 255).all() and (second[16:] == 0).all()
+    assert (first[:9] == 0).all() and (first[18:] == 255).all()
+    assert (second[:9] == 255).all() and (second[18:] == 0).all()
     assert (classes["Greek/character01"] == 0).all()
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -76,9 +77,9 @@ def test_the_outer_rate_over_a_run(schedule, expected):
         outer, steps=100, outer_lr=0.1, optimiser="sgd", schedule=schedule, halve_every=50
     )
     tx = outer.build()
-    state, updates = tx.init(0.0), []
+    state, updates = tx.init(jnp.zeros(())), []
     for _ in range(101):
-        update, state = tx.update(1.0, state)
+        update, state = tx.update(jnp.ones(()), state)
         updates.append(-float(update))
     np.testing.assert_allclose([updates[0], updates[50], updates[100]], expected, atol=1e-7)
 
