@@ -145,7 +145,13 @@ def fit(
             metrics.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
             progress.update(bar, completed=done, loss=loss)
             if validation and score and done % validation.every == 0:
-                result = score(state.params, key_validation)
+                try:
+                    result = score(state.params, key_validation)
+                except FloatingPointError as error:
+                    last = _last_good(run_dir, checkpoints.last_step())
+                    raise FloatingPointError(
+                        f"validation after step {done}: {error} {last}"
+                    ) from error
                 best = _best(metrics.records, validation.is_better)
                 metrics.write(done, val=result.mean, val_interval=result.interval)
                 if best is None or validation.is_better(result.mean, best):
@@ -188,11 +194,16 @@ def _check_finite(losses, norms, done, key, run_dir, last):
     if is_finite.all():
         return
     step = done + int(np.flatnonzero(~is_finite)[0])
-    saved = f"the last good checkpoint is of step {last}" if last else "nothing was saved before"
     raise FloatingPointError(
         f"the loss or meta-gradient of step {step} is not finite "
-        f"(key {jax.random.key_data(key).tolist()}); {saved}, in {run_dir}."
+        f"(key {jax.random.key_data(key).tolist()}). {_last_good(run_dir, last)}"
     )
+
+
+def _last_good(run_dir, step):
+    if not step:
+        return f"Nothing was saved in {run_dir} before."
+    return f"The last good checkpoint in {run_dir} is of step {step}."
 
 
 def _progress(console):

@@ -134,8 +134,27 @@ def test_nan_stops_the_run_and_names_step_and_checkpoint(tmp_path):
     last = records[-1]["step"]
     message = str(caught.value)
     assert f"of step {last}" in message or any(f"of step {last + i} " in message for i in range(5))
-    assert "last good checkpoint is of step" in message and str(tmp_path) in message
+    checkpoint = max(int(path.name) for path in (tmp_path / "checkpoints" / "last").iterdir())
+    assert f"The last good checkpoint in {tmp_path} is of step {checkpoint}." in message
     assert all(np.isfinite(list(record.values())).all() for record in records)
+
+
+def test_a_validation_that_diverges_stops_the_run_too(tmp_path):
+    net = jaxmeta.networks.mlp(1, hidden=())
+    diverging = jaxmeta.maml(
+        net, rule=jaxmeta.rules.sgd(1e30), inner_steps=3, loss_fn=optax.squared_error
+    )
+    plain = jaxmeta.maml(net, inner_steps=0, loss_fn=optax.squared_error)
+    validation = Validation(
+        SAMPLE,
+        every=10,
+        n_episodes=5,
+        metric=jaxmeta.losses.squared_error,
+        is_better=float.__lt__,
+        learner=diverging,
+    )
+    with pytest.raises(FloatingPointError, match="validation after step 10: the predictions of"):
+        train(tmp_path, learner=plain, validation=validation)
 
 
 @pytest.mark.parametrize(
