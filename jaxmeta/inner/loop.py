@@ -28,9 +28,10 @@ def inner_loop(
     *,
     steps: int,
     batches: Any = None,
+    observe: Callable[..., Any] | None = None,
     derivative: str = "reverse",
     remat: bool = True,
-) -> Any:
+) -> tuple[Any, Any]:
     """Runs `steps` updates of `weights` on `loss`.
 
     Args:
@@ -42,23 +43,29 @@ def inner_loop(
       steps: number of updates, static.
       batches: pytree with a leading axis of length `steps`, one slice per step; None hands `loss`
         None each time.
+      observe: `(weights, batch) -> pytree`, taken after each update.
       derivative: `"reverse"`, `"forward_over_reverse"` or `"first_order"`, see above.
-      remat: keep only each step's weights for the backward pass.
+      remat: keep only each step's weights, and in first order its gradient, for the backward pass.
 
-    Returns the weights after the last step, with the structure of `weights`.
+    Returns the weights after the last step, with the structure of `weights`; and what was observed,
+    with a leading axis `[steps]`.
     """
     value_and_grad = _GRADIENTS[derivative]
+    # The inner gradient of first order is not differentiated: only the update is worth redoing.
+    redo_update = remat and derivative == "first_order"
+    update = jax.checkpoint(rule.update, prevent_cse=False) if redo_update else rule.update
 
     def step(carry, batch):
         weights, state = carry
         value, grads = value_and_grad(lambda w: loss(w, batch), weights)
-        return rule.update(rule_params, state, weights, grads, value), None
+        weights, state = update(rule_params, state, weights, grads, value)
+        return (weights, state), observe(weights, batch) if observe else None
 
-    if remat and derivative != "first_order":  # First order has no inner residuals to save.
+    if remat and derivative != "first_order":
         step = jax.checkpoint(step, prevent_cse=False)
     state = rule.init_state(rule_params, weights)
-    (weights, _), _ = jax.lax.scan(step, (weights, state), batches, length=steps)
-    return weights
+    (weights, _), observed = jax.lax.scan(step, (weights, state), batches, length=steps)
+    return weights, observed
 
 
 def check_inner_loop(*, inner_steps: int, derivative: str) -> None:

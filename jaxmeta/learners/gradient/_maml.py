@@ -86,7 +86,7 @@ def maml(
         def support_loss(moving, _):
             return mean_loss(loss_fn, net.apply(combine(moving, frozen), support.x), support)
 
-        moving = inner_loop(
+        moving, _ = inner_loop(
             rule,
             support_loss,
             params.rule,

@@ -64,7 +64,7 @@ def reptile(
             batch = support if rows is None else jax.tree.map(lambda leaf: leaf[rows], support)
             return mean_loss(loss_fn, net.apply(weights, batch.x), batch)
 
-        return inner_loop(
+        weights, _ = inner_loop(
             rule,
             support_loss,
             params.rule,
@@ -73,6 +73,7 @@ def reptile(
             batches=rows,
             derivative="first_order",
         )
+        return weights
 
     def adapt(params, key, support):
         weights = train(params, key, support)
