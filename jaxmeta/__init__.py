@@ -7,7 +7,18 @@ one episode; see `jaxmeta.learner`, which is the place to start reading.
 from jaxmeta import datasets, losses, networks, tasks
 from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
-from jaxmeta.learners.gradient import anil, fomaml, maml, meta_sgd, reptile
+from jaxmeta.learners.gradient import (
+    anil,
+    cavia,
+    fomaml,
+    imaml,
+    learned_optimizer,
+    maml,
+    maml_plus_plus,
+    meta_lstm,
+    meta_sgd,
+    reptile,
+)
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
@@ -16,16 +27,21 @@ __all__ = [
     "Examples",
     "Learner",
     "anil",
+    "cavia",
     "datasets",
     "evaluate",
     "fit",
     "fomaml",
     "from_nnx",
+    "imaml",
     "init_state",
+    "learned_optimizer",
     "losses",
     "make_episode",
     "make_step",
     "maml",
+    "maml_plus_plus",
+    "meta_lstm",
     "meta_sgd",
     "networks",
     "prototypical",

@@ -1,6 +1,7 @@
 """Networks of the few-shot literature, as Flax Linen modules."""
 
 from jaxmeta.networks._conv4 import Conv4, conv4, max_pool
+from jaxmeta.networks._linear import linear
 from jaxmeta.networks._mlp import MLP, mlp
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
@@ -11,6 +12,7 @@ __all__ = [
     "Conv4",
     "conv",
     "conv4",
+    "linear",
     "max_pool",
     "mlp",
 ]

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 
+FILM_BLOCK = 2  # the third
+
 
 class Conv4(nn.Module):
     """Four blocks and a linear head; see `conv4`."""
@@ -21,9 +23,12 @@ class Conv4(nn.Module):
     spatial_mean: bool
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, context=None):
         for block in range(4):
-            x = _Block(self.width, self.strided, name=f"block_{block}")(x)
+            film = None
+            if context is not None and block == FILM_BLOCK:
+                film = nn.Dense(2 * self.width, name="film", bias_init=_identity_film)(context)
+            x = _Block(self.width, self.strided, name=f"block_{block}")(x, film)
         x = jnp.mean(x, (1, 2)) if self.spatial_mean else x.reshape(x.shape[0], -1)
         if self.n_outputs is None:
             return x
@@ -37,7 +42,7 @@ class _Block(nn.Module):
     strided: bool
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, film=None):
         kernel = self.param(
             "kernel", nn.initializers.xavier_uniform(), (3, 3, x.shape[-1], self.width)
         )
@@ -45,7 +50,17 @@ class _Block(nn.Module):
         x = conv(x, kernel, strides=2 if self.strided else 1)
         x = BatchNorm(name="norm")(x)
         # ReLU and maximum commute; after the pooling it has a quarter of the work.
-        return nn.relu(x if self.strided else max_pool(x))
+        x = x if self.strided else max_pool(x)
+        if film is not None:
+            gamma, beta = jnp.split(film, 2)
+            x = gamma * x + beta
+        return nn.relu(x)
+
+
+def _identity_film(key, shape, dtype=jnp.float32):
+    """Factors of one, shifts of zero: a context of zeros changes nothing."""
+    del key
+    return jnp.repeat(jnp.array([1, 0], dtype), shape[0] // 2)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -73,6 +88,9 @@ def conv4(
     spatial_mean: bool = False,
 ) -> Conv4:
     """Conv4: `[M, H, W, C]` images to `[M, n_outputs]` logits, or to a flat embedding.
+
+    A second input `[C]`, the context of a task (`jaxmeta.cavia`), scales and shifts the channels of
+    the third block before its ReLU (FiLM; Perez et al. 2018).
 
     Args:
       n_outputs: width of the linear layer `"head"`; None leaves it out (an embedding).

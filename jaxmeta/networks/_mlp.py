@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from jaxmeta.networks.normalisation import BatchNorm
 
@@ -18,8 +19,10 @@ class MLP(nn.Module):
     kernel_init: Callable = nn.initializers.truncated_normal(0.01)
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, context=None):
         x = x.reshape(x.shape[0], -1)
+        if context is not None:
+            x = jnp.concatenate([x, jnp.broadcast_to(context, (x.shape[0], context.size))], axis=1)
         for layer, width in enumerate(self.hidden):
             x = nn.Dense(width, kernel_init=self.kernel_init, name=f"dense_{layer}")(x)
             if self.normalise:
@@ -38,7 +41,8 @@ def mlp(
 ) -> MLP:
     """A multi-layer perceptron `[M, *X] -> [M, n_outputs]`; inputs are flattened.
 
-    The defaults are the sinusoid net of Finn et al. 2017, section 5.1.
+    The defaults are the sinusoid net of Finn et al. 2017, section 5.1. A second input `[C]`, the
+    context of a task (`jaxmeta.cavia`), is joined to every row of the first.
 
     Args:
       n_outputs: width of the last layer, named `"head"`.

@@ -49,14 +49,14 @@ class BatchNorm(nn.Module):
         return x * factor + (bias - mean * factor)
 
 
-def statistics_of(net: Any, params: Any, x: jax.Array) -> dict:
-    """The statistics of `x` `[M, *X]` in every `BatchNorm` of a net.
+def statistics_of(net: Any, params: Any, x: jax.Array, *context: jax.Array) -> dict:
+    """The statistics of `x` `[M, *X]` in every `BatchNorm` of a net, with what else the net takes.
 
     Only a Flax Linen module with `BatchNorm` in it has any; every other net gives `{}`.
     """
     if not isinstance(net, nn.Module):
         return {}
-    return dict(net.apply(without_statistics(params), x, mutable=[COLLECTION])[1])
+    return dict(net.apply(without_statistics(params), x, *context, mutable=[COLLECTION])[1])
 
 
 def normalised_by(params: Any, statistics: dict) -> Any:

@@ -1,6 +1,7 @@
 """Tasks: each gives `sample(key) -> Episode`, pure and jittable."""
 
 from jaxmeta.tasks._episodes import episodes
+from jaxmeta.tasks._quadratic import quadratic
 from jaxmeta.tasks._sinusoid import sinusoid
 
-__all__ = ["episodes", "sinusoid"]
+__all__ = ["episodes", "quadratic", "sinusoid"]

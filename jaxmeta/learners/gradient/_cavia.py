@@ -1,0 +1,89 @@
+"""Fast context adaptation (CAVIA).
+
+Zintgraf, Shiarlis, Kurin, Hofmann & Whiteson, "Fast Context Adaptation via Meta-Learning",
+ICML 2019, https://arxiv.org/abs/1810.03642, Algorithm 1.
+Differs from the released code: no clamping of each task's outer gradient; the images' context acts
+before the ReLU of the third block through factors that start at one and shifts that start at zero.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
+from jaxmeta.learner import Learner
+from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss
+from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.networks.normalisation import normalised_by, statistics_of
+
+
+class ContextAdapted(NamedTuple):
+    """What a task leaves behind."""
+
+    context: jax.Array  # [C]
+    statistics: Any  # of the support set in the net, {} without batch normalisation
+
+
+def cavia(
+    net: Any,
+    *,
+    context_size: int = 5,
+    rule: UpdateRule = rules.sgd(1.0),
+    inner_steps: int = 1,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+    derivative: str = "reverse",
+    remat: bool = True,
+    transductive: bool = False,
+) -> Learner:
+    """Adapts a small context that is an input of the net; the weights are shared by all tasks.
+
+    `phi_0 = 0`, `phi_{t+1} = phi_t - alpha grad_phi L(theta, phi_t)`; the outer gradient of theta
+    flows through phi.
+
+    Args:
+      net: a net with a second input, the context: `init(key, x, context)` and
+        `apply(params, x, context)`; `networks.mlp` and `networks.conv4` have one.
+      context_size: numbers in the context, C.
+      rule: how a step moves the context.
+      inner_steps: gradient steps on the support set, static.
+      loss_fn, derivative, remat, transductive: as for `maml`.
+
+    Returns a `Learner` with `GradientParams`, whose adapted value is `ContextAdapted`.
+
+    Raises:
+      ValueError: `context_size` is below 1, or another value is bad.
+      TypeError: `inner_steps` is not an int.
+    """
+    check_inner_loop(inner_steps=inner_steps, derivative=derivative)
+    if context_size < 1:
+        raise ValueError(f"context_size must be >= 1, got {context_size}.")
+
+    def init(key, episode):
+        key_net, key_rule = jax.random.split(key)
+        zeros = jnp.zeros(context_size)
+        weights = net.init(key_net, episode.support.x, zeros)
+        return GradientParams(weights, rule.init_params(key_rule, zeros))
+
+    def adapt(params, key, support):
+        del key  # The inner loop is deterministic.
+
+        def support_loss(context, _):
+            return mean_loss(loss_fn, net.apply(params.net, support.x, context), support)
+
+        context, _ = inner_loop(
+            rule,
+            support_loss,
+            params.rule,
+            jnp.zeros(context_size),
+            steps=inner_steps,
+            derivative=derivative,
+            remat=remat,
+        )
+        return ContextAdapted(context, statistics_of(net, params.net, support.x, context))
+
+    def predict(params, adapted, x):
+        return net.apply(normalised_by(params.net, adapted.statistics), x, adapted.context)
+
+    return Learner(init, adapt, predict, gradient_loss(adapt, predict, loss_fn, transductive))

@@ -1,0 +1,81 @@
+"""Implicit MAML (iMAML).
+
+Rajeswaran, Finn, Kakade & Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019,
+https://arxiv.org/abs/1909.04630, Algorithms 1 and 2.
+Differs from the released code, which takes unregularised steps and one proximal step at the end,
+and adds 10 to lambda in the linear system: here, as in the paper, all steps are on the regularised
+loss and the system is `I + H / lambda`, with the damping that is asked for.
+"""
+
+import math
+
+import optax
+
+from jaxmeta.inner import UpdateRule, check_inner_loop, proximal_solution, rules
+from jaxmeta.learner import Learner, Net
+from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss
+from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.networks.normalisation import normalised_by, statistics_of
+
+
+def imaml(
+    net: Net,
+    *,
+    rule: UpdateRule = rules.sgd(0.1),
+    inner_steps: int = 16,
+    lam: float = 2.0,
+    cg_steps: int = 5,
+    damping: float = 0.0,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+    transductive: bool = False,
+) -> Learner:
+    """Learns a point near which every task has its solution.
+
+    `phi = argmin L(w) + lam/2 |w - theta|^2`; the meta-gradient `(I + H/lam)^-1 grad L_query(phi)`
+    needs phi alone, not the way there. It is exact where the solver and the conjugate gradients
+    have converged.
+
+    Args:
+      net: maps `[M, *X]` to logits `[M, N]` or values `[M, D]`.
+      rule: inner solver, without learned parameters.
+      inner_steps: its steps, static; memory does not grow with them.
+      lam: strength of the regularisation, the paper's lambda.
+      cg_steps: conjugate-gradient steps at most.
+      damping: added to the identity in the linear system.
+      loss_fn: loss per example, as optax's.
+      transductive: normalise the query set of `loss` by its own batch statistics.
+
+    Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
+
+    Raises:
+      ValueError: `inner_steps`, `cg_steps` or `damping` is negative, or `lam` not positive.
+      TypeError: `inner_steps` is not an int.
+    """
+    check_inner_loop(inner_steps=inner_steps, derivative="first_order")
+    if not (math.isfinite(lam) and lam > 0):
+        raise ValueError(f"lam must be finite and > 0, got {lam}.")
+    for name, value in (("cg_steps", cg_steps), ("damping", damping)):
+        if value < 0:
+            raise ValueError(f"{name} must be >= 0, got {value}.")
+
+    def init(key, episode):
+        return GradientParams(net.init(key, episode.support.x), {})
+
+    def adapt(params, key, support):
+        del key  # The solver is deterministic.
+        weights = proximal_solution(
+            rule,
+            lambda weights: mean_loss(loss_fn, net.apply(weights, support.x), support),
+            params.net,
+            steps=inner_steps,
+            lam=lam,
+            cg_steps=cg_steps,
+            damping=damping,
+        )
+        return normalised_by(weights, statistics_of(net, weights, support.x))
+
+    def predict(params, adapted, x):
+        del params
+        return net.apply(adapted, x)
+
+    return Learner(init, adapt, predict, gradient_loss(adapt, predict, loss_fn, transductive))

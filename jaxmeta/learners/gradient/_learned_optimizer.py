@@ -1,0 +1,90 @@
+"""Learned optimiser: a recurrent net that trains other nets.
+
+Andrychowicz et al., "Learning to learn by gradient descent by gradient descent", NeurIPS 2016,
+https://arxiv.org/abs/1606.04474, equations 2 and 3.
+Differs from the paper: the mean over steps in place of the sum (Adam does not see the factor); one
+outer update from all windows of a trajectory, where the released code makes one after each window.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
+from jaxmeta.learner import Learner, Net
+from jaxmeta.learners.gradient._maml import GradientParams
+from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.networks.normalisation import normalised_by, statistics_of
+
+
+def learned_optimizer(
+    net: Net,
+    *,
+    rule: UpdateRule | None = None,
+    inner_steps: int = 100,
+    unroll: int = 20,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+) -> Learner:
+    """Learns an update rule for nets that start anew, at random, with every task.
+
+    The loss is that of the query set, averaged over the trajectory theta_1, ..., theta_T; gradients
+    fed to the rule are constants, and the outer gradient is cut every `unroll` steps. Where support
+    and query set are one, as for `tasks.quadratic`, it is the paper's `sum_t f(theta_t)`.
+
+    Args:
+      net: maps `[M, *X]` to logits `[M, N]` or values `[M, D]`.
+      rule: the rule to learn, by default `rules.coordinatewise_lstm()`.
+      inner_steps: updates in training, static; a learner built with more uses the same parameters.
+      unroll: steps of a window of truncated backpropagation.
+      loss_fn: loss per example, as optax's.
+
+    Returns a `Learner` with `GradientParams`, `net` being `{}`, whose adapted value is the net's
+    parameters. Key and support set decide the start; `loss` and `adapt` with one key agree.
+
+    Raises:
+      ValueError: `inner_steps` or `unroll` is below 1.
+      TypeError: `inner_steps` is not an int.
+    """
+    check_inner_loop(inner_steps=inner_steps, derivative="first_order")
+    if inner_steps < 1:
+        raise ValueError(f"inner_steps must be >= 1, got {inner_steps}.")
+    whole = rules.coordinatewise_lstm() if rule is None else rule
+    windowed = rules.truncated(whole, unroll)
+
+    def init(key, episode):
+        key_net, key_rule = jax.random.split(key)
+        return GradientParams({}, whole.init_params(key_rule, net.init(key_net, episode.support.x)))
+
+    def train(params, key, support, observe=None):
+        return inner_loop(
+            windowed,
+            lambda weights, _: mean_loss(loss_fn, net.apply(weights, support.x), support),
+            params.rule,
+            # Flax draws float32 whatever the precision of everything else.
+            jax.tree.map(lambda leaf: leaf.astype(support.x.dtype), net.init(key, support.x)),
+            steps=inner_steps,
+            observe=observe,
+            derivative="first_order",
+        )
+
+    def adapt(params, key, support):
+        return normalised(train(params, key, support)[0], support)
+
+    def normalised(weights, support):
+        return normalised_by(weights, statistics_of(net, weights, support.x))
+
+    def predict(params, adapted, x):
+        del params
+        return net.apply(adapted, x)
+
+    def loss(params, key, episode):
+        support, query = episode
+
+        def query_loss(weights, _):
+            outputs = net.apply(normalised(weights, support), query.x)
+            return mean_loss(loss_fn, outputs, query)
+
+        weights, losses = train(params, key, support, query_loss)
+        return jnp.mean(losses), net.apply(normalised(weights, support), query.x)
+
+    return Learner(init, adapt, predict, loss)

@@ -1,0 +1,14 @@
+"""A linear map."""
+
+import flax.linen as nn
+
+
+def linear(n_outputs: int, *, use_bias: bool = True, init_scale: float = 0.01) -> nn.Dense:
+    """`[M, D] -> [M, n_outputs]`, the kernel normal of standard deviation `init_scale`.
+
+    Raises:
+      ValueError: `n_outputs` is below 1.
+    """
+    if n_outputs < 1:
+        raise ValueError(f"n_outputs must be >= 1, got {n_outputs}.")
+    return nn.Dense(n_outputs, use_bias=use_bias, kernel_init=nn.initializers.normal(init_scale))
