@@ -45,7 +45,8 @@ def _ours(result):
     ]
     numbers = [f"{point['mean']:.2f} ± {point['interval']:.2f}" for point in chosen]
     steps = ", ".join(str(point["inner_steps"]) for point in chosen)
-    return f"MSE {', '.join(numbers)} after {steps} steps, {result['setting']}"
+    unit = "step" if steps == "1" else "steps"
+    return f"MSE {', '.join(numbers)} after {steps} {unit}, {result['setting']}"
 
 
 def _number(result, row):

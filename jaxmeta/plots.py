@@ -1,5 +1,6 @@
 """Pictures of runs: learning curves, adaptation curves, episodes."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+STYLES = ("-", "--", ":", "-.")
 
 
 def learning_curves(
@@ -47,14 +51,19 @@ def loss_curve(records: Sequence[Mapping], *, axes: Axes, label: str = "") -> No
         axes.set_yscale("log")
 
 
-def adaptation_curves(evaluation: Mapping, *, axes: Axes, label: str = "") -> None:
+def adaptation_curves(
+    evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | None = None
+) -> None:
     """The metric on meta_test after each number of inner steps, one line per setting."""
-    for setting, points in evaluation["adaptation"].items():
+    settings = evaluation["adaptation"].items()
+    for (setting, points), style in zip(settings, itertools.cycle(STYLES)):
         steps = np.array([point["inner_steps"] for point in points])
         values = np.array([point["mean"] for point in points])
         widths = np.array([point["interval"] for point in points])
         name = f"{label} {setting}".strip()
-        (line,) = axes.plot(steps, values, marker="o", markersize=3, label=name)
+        (line,) = axes.plot(
+            steps, values, style, marker="o", markersize=3, label=name, color=colour
+        )
         axes.fill_between(
             steps, values - widths, values + widths, color=line.get_color(), alpha=0.2
         )
@@ -74,7 +83,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
     evaluations = {name: result for name, (_, result) in runs.items() if result}
     adapting = {name: result for name, result in evaluations.items() if "adaptation" in result}
     columns = 3 if adapting else 2
-    figure, panels = plt.subplots(1, columns, figsize=(4.6 * columns, 3.8), layout="constrained")
+    figure, panels = plt.subplots(1, columns, figsize=(5.2 * columns, 3.8), layout="constrained")
     several = len(runs) > 1
     for name, (records, result) in runs.items():
         metric = result["metric"] if result else "metric"
@@ -82,8 +91,10 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         learning_curves(records, metric=metric, axes=panels[1], label=name)
         if several and metric == "mean squared error":
             panels[1].set_yscale("log")
-    for name, result in adapting.items():
-        adaptation_curves(result, axes=panels[2], label=name if several else "")
+    for number, name in enumerate(runs):
+        if name in adapting:
+            label, colour = (name, f"C{number}") if several else ("", None)
+            adaptation_curves(adapting[name], axes=panels[2], label=label, colour=colour)
     for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
         values = [result[row]["mean"] for result in evaluations.values() if row in result]
         for panel in panels[1:] if values else ():
@@ -93,6 +104,10 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         panel.grid(alpha=0.3)
         if panel.get_legend_handles_labels()[0] and (several or panel is not panels[0]):
             panel.legend(fontsize="small")
+    if adapting:  # Many lines: beside the panel, not on them.
+        panels[2].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))
+    for panel in panels[:2]:
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
     if not several:
         name, result = next(iter(runs)), next(iter(evaluations.values()), None)
         figure.suptitle(f"{name}: {headline(result)}" if result else name)

@@ -32,7 +32,7 @@ def test_importing_does_not_start_jax():
 FLOORS = [
     {"cli", "__main__"},
     {"plots", "recipes"},
-    {"training", "learners", "tasks"},
+    {"training", "learners", "tasks", "analysis"},
     {"datasets", "inner", "networks", "losses"},
     {"learner"},
 ]

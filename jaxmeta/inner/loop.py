@@ -101,7 +101,10 @@ def _forward_over_reverse(loss, weights):
         return jax.value_and_grad(pure_loss)(weights, *consts)
 
     def forward(weights, consts):
-        return value_and_grad(weights, consts), (weights, consts)
+        # Residuals that are plain arguments come back shuffled when a scan of this rule is
+        # differentiated twice (seen in JAX 0.10 and 0.12): the barrier makes them new values.
+        residuals = jax.lax.optimization_barrier((weights, consts))
+        return value_and_grad(weights, consts), residuals
 
     def backward(residuals, cotangents):
         # For the outputs (L, g = dL/dw) and cotangents (l, v): the answer is l dL + v' dg, and
