@@ -23,6 +23,7 @@ Meta-learning experiments from published recipes.
   jaxmeta train RECIPE            train, evaluate and draw; any field can be set
   jaxmeta evaluate RUN            meta-test a run again
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
+  jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
 
 Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
 
@@ -61,6 +62,18 @@ class PlotOptions:
     """folders of the runs"""
     out: Path | None = None
     """the picture; None: curves.png in the first run's folder"""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalyseOptions:
+    """Measures a run's meta-gradient on one task of meta_test, and draws it.
+
+    The expansion of MAML's, FOMAML's and Reptile's direction, the curvature before and after
+    adaptation, bias and cost of four ways to the meta-gradient, and a finite-difference check.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """folder of the run"""
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -121,7 +134,20 @@ def list_recipes(arguments: Sequence[str]) -> None:
     Console().print(table)
 
 
+def analyse(arguments: Sequence[str]) -> None:
+    """`jaxmeta analyse RUN`."""
+    options = tyro.cli(AnalyseOptions, args=arguments, prog="jaxmeta analyse")
+    name, _ = recipes.read_config(options.run)
+    analysis = recipes.analyse_run(options.run)
+    path = options.run / "analysis.png"
+    plots.save(plots.draw_analysis(analysis, f"{name}, one task of meta_test"), path)
+    error = analysis.check.relative_error
+    print(f"{name}: jax.grad and finite differences of the loss differ by {error:.1e} (relative)")
+    print(f"wrote {options.run / 'analysis.json'} and {path}")
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "analyse": analyse,
     "evaluate": evaluate,
     "plot": plot,
     "recipes": list_recipes,

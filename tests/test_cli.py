@@ -84,6 +84,18 @@ def test_help_teaches(capsys):
             assert word in printed, (arguments, word)
 
 
+def test_analyse(tmp_path, capsys):
+    run = tmp_path / "run"
+    cli.main(["train", "sinusoid-maml", "--run-dir", str(run), *SHORT])
+    cli.main(["analyse", str(run)])
+    assert "finite differences" in capsys.readouterr().out
+    found = json.loads((run / "analysis.json").read_text())
+    trained = found["expansions"]["trained"]
+    assert len(trained["coefficients"]) == len(trained["inner_lr"]) == 5
+    assert found["check"]["relative_error"] < 1e-4
+    assert (run / "analysis.png").stat().st_size > 20_000
+
+
 def test_recipes_lists_all(capsys):
     cli.main(["recipes"])
     printed = capsys.readouterr().out
@@ -93,7 +105,7 @@ def test_recipes_lists_all(capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["sing"], "unknown command 'sing'; one of evaluate, plot, recipes, train"),
+        (["sing"], "unknown command 'sing'; one of analyse, evaluate, plot, recipes, train"),
         (["train"], "name a recipe"),
         (["train", "maml"], "unknown recipe 'maml'"),
         (["train", "sinusoid-maml", "--inner-rate", "0.1"], "inner-rate"),

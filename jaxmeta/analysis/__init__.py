@@ -16,6 +16,7 @@ from jaxmeta.analysis._expansion import (
     cosine,
     expansion,
     meta_gradients,
+    similarities,
     theory,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "hessian_vector_product",
     "lanczos",
     "meta_gradients",
+    "similarities",
     "theory",
 ]

@@ -143,7 +143,7 @@ def expansion(loss: Loss, weights: Any, batches: Any, *, inner_lrs: Sequence[flo
         gradients = np.stack([_flat(tree) for tree in measure(lr)])
         coefficients.append(np.linalg.lstsq(basis, gradients.T, rcond=None)[0].T)
         residuals.append(np.linalg.norm(gradients - expected @ basis.T, axis=1))
-        cosines.append([cosine(gradients[i], gradients[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
+        cosines.append(similarities(MetaGradients(*gradients)))
     return Expansion(
         np.array(inner_lrs),
         np.array(coefficients),
@@ -153,9 +153,15 @@ def expansion(loss: Loss, weights: Any, batches: Any, *, inner_lrs: Sequence[flo
     )
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
+def similarities(gradients: MetaGradients) -> jax.Array:
+    """Cosines `[3]` of the angles (FOMAML, MAML), (FOMAML, Reptile), (MAML, Reptile)."""
+    one, two, three = (ravel_pytree(tree)[0] for tree in gradients)
+    return jnp.stack([cosine(one, two), cosine(one, three), cosine(two, three)])
+
+
+def cosine(one: jax.Array, other: jax.Array) -> jax.Array:
     """Cosine of the angle between two flat gradients, in [-1, 1]."""
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+    return one @ other / (jnp.linalg.norm(one) * jnp.linalg.norm(other))
 
 
 def _flat(tree):

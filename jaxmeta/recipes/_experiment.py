@@ -10,8 +10,17 @@ import optax
 
 from jaxmeta import datasets, losses, tasks
 from jaxmeta.learner import Learner
+from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.learners.metric import prototypical
-from jaxmeta.recipes._recipe import Images, Mlp, Prototypical, Recipe, Reptile
+from jaxmeta.recipes._recipe import (
+    Conv4,
+    Images,
+    MamlPlusPlus,
+    Prototypical,
+    Quadratic,
+    Recipe,
+    Reptile,
+)
 from jaxmeta.training import Validation
 from jaxmeta.training.step import Sample
 
@@ -43,17 +52,18 @@ def build(recipe: Recipe) -> Experiment:
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
         metric, is_better = losses.accuracy, float.__gt__
     else:
-        meta_train, meta_val, meta_test = _sinusoid_samples(recipe.task)
+        sample = _quadratic_samples if isinstance(recipe.task, Quadratic) else _sinusoid_samples
+        meta_train, meta_val, meta_test = sample(recipe.task)
         n_outputs, loss_fn = 1, optax.squared_error
         metric, is_better = losses.squared_error, float.__lt__
     learner, at_test, after = _learners(recipe, n_outputs, loss_fn)
-    outer = recipe.outer
-    in_turn = not isinstance(recipe.net, Mlp) and jax.default_backend() == "cpu"
+    outer, counts = recipe.outer, isinstance(recipe.learner, MamlPlusPlus)
+    in_turn = isinstance(recipe.net, Conv4) and jax.default_backend() == "cpu"
     return Experiment(
         learner=learner,
         at_test=at_test,
         after=after,
-        tx=outer.build(),
+        tx=counting_steps(outer.build()) if counts else outer.build(),
         meta_train=meta_train,
         validation=Validation(
             meta_val,
@@ -107,6 +117,11 @@ def _sinusoid_samples(task):
         for k_shot in shots
     }
     return meta_train, next(iter(meta_test.values())), meta_test
+
+
+def _quadratic_samples(task):
+    sample = tasks.quadratic(task.dimension)
+    return sample, sample, {f"{task.dimension} unknowns": sample}
 
 
 def _image_samples(task):

@@ -98,6 +98,136 @@ class Reptile:
 
 
 @dataclasses.dataclass(frozen=True)
+class MamlPlusPlus:
+    """MAML++; as many inner steps at test as in training."""
+
+    inner_lr: float = 0.1
+    """where every learned rate starts"""
+    inner_steps: int = 5
+    """gradient steps on the support set"""
+    test_inner_steps: int = 5
+    """the same number"""
+    annealing_steps: int = 2000
+    """meta-steps until the loss after the last step alone counts"""
+    derivative: Derivative = "forward_over_reverse"
+    """second order in one of two ways, or first order"""
+
+    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+        """The learner with that many inner steps, at most those of training."""
+        return gradient.maml_plus_plus(
+            net,
+            lr=self.inner_lr,
+            inner_steps=inner_steps,
+            annealing_steps=self.annealing_steps,
+            loss_fn=loss_fn,
+            derivative=self.derivative,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cavia:
+    """CAVIA."""
+
+    context_size: int = 100
+    """numbers in the context"""
+    inner_lr: float = 1.0
+    """step size of the inner loop"""
+    inner_steps: int = 2
+    """gradient steps on the support set in training"""
+    test_inner_steps: int = 2
+    """gradient steps on the support set at test"""
+    derivative: Derivative = "forward_over_reverse"
+    """second order in one of two ways, or first order"""
+
+    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+        """The learner with that many inner steps."""
+        return gradient.cavia(
+            net,
+            context_size=self.context_size,
+            rule=rules.sgd(self.inner_lr),
+            inner_steps=inner_steps,
+            loss_fn=loss_fn,
+            derivative=self.derivative,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Imaml:
+    """iMAML."""
+
+    inner_lr: float = 0.1
+    """step size of the inner solver"""
+    inner_steps: int = 16
+    """steps of the inner solver in training"""
+    test_inner_steps: int = 16
+    """steps of the inner solver at test"""
+    lam: float = 2.0
+    """pull towards the initialisation"""
+    cg_steps: int = 5
+    """conjugate-gradient steps"""
+    damping: float = 0.0
+    """added to the linear system"""
+
+    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+        """The learner with that many inner steps."""
+        return gradient.imaml(
+            net,
+            rule=rules.sgd(self.inner_lr),
+            inner_steps=inner_steps,
+            lam=self.lam,
+            cg_steps=self.cg_steps,
+            damping=self.damping,
+            loss_fn=loss_fn,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaLstm:
+    """The LSTM meta-learner."""
+
+    hidden: int = 20
+    """units of the LSTM under the gates"""
+    inner_steps: int = 12
+    """updates in training"""
+    test_inner_steps: int = 12
+    """updates at test"""
+
+    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+        """The learner with that many updates."""
+        return gradient.meta_lstm(net, hidden=self.hidden, inner_steps=inner_steps, loss_fn=loss_fn)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedOptimizer:
+    """The learned optimiser, on gradients as they are."""
+
+    hidden: int = 20
+    """units of each LSTM"""
+    layers: int = 2
+    """LSTMs on top of each other"""
+    scale: float = 0.1
+    """factor of the output"""
+    unroll: int = 20
+    """steps of a window of truncated backpropagation"""
+    inner_steps: int = 100
+    """updates in training"""
+    test_inner_steps: int = 100
+    """updates at test"""
+
+    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+        """The learner with that many updates."""
+        rule = rules.coordinatewise_lstm(
+            self.hidden,
+            layers=self.layers,
+            scale=self.scale,
+            preprocess=lambda grad: grad[:, None],
+        )
+        return gradient.learned_optimizer(
+            net, rule=rule, inner_steps=inner_steps, unroll=self.unroll, loss_fn=loss_fn
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Prototypical:
     """Prototypical networks."""
 
@@ -114,6 +244,14 @@ class Sinusoid:
     """support points at test"""
     test_q_queries: int = 100
     """query points at test"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Quadratic:
+    """Least squares in a few unknowns."""
+
+    dimension: int = 10
+    """unknowns, and equations"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +297,18 @@ class Mlp:
 
 
 @dataclasses.dataclass(frozen=True)
+class Linear:
+    """The unknowns of a quadratic problem as a linear net without bias."""
+
+    init_scale: float = 0.01
+    """standard deviation of the start"""
+
+    def build(self, n_outputs):
+        """The module."""
+        return networks.linear(n_outputs, use_bias=False, init_scale=self.init_scale)
+
+
+@dataclasses.dataclass(frozen=True)
 class Conv4:
     """Four convolutional blocks."""
 
@@ -190,6 +340,8 @@ class Outer:
     """outer optimiser; Reptile's is sgd"""
     schedule: Literal["constant", "linear", "cosine", "halving"] = "constant"
     """the rate over the run: constant, to zero linearly or by a cosine, or halved at intervals"""
+    clip: float | None = None
+    """largest norm of the meta-gradient; None: no limit"""
     halve_every: int = 2000
     """meta-steps between two halvings"""
     steps_per_call: int = 10
@@ -211,7 +363,8 @@ class Outer:
                 self.outer_lr, self.halve_every, 0.5, staircase=True
             ),
         }[self.schedule]
-        return optax.adam(rate) if self.optimiser == "adam" else optax.sgd(rate)
+        tx = optax.adam(rate) if self.optimiser == "adam" else optax.sgd(rate)
+        return tx if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), tx)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,9 +377,20 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str
     """what this recipe changes against the paper"""
-    task: Sinusoid | Images
-    net: Mlp | Conv4
-    learner: Maml | Anil | MetaSgd | Reptile | Prototypical
+    task: Sinusoid | Quadratic | Images
+    net: Mlp | Linear | Conv4
+    learner: (
+        Maml
+        | Anil
+        | MetaSgd
+        | Reptile
+        | MamlPlusPlus
+        | Cavia
+        | Imaml
+        | MetaLstm
+        | LearnedOptimizer
+        | Prototypical
+    )
     outer: Outer = Outer()
     test_episodes: int = 600
     """episodes of the meta-test"""

@@ -4,7 +4,9 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,14 @@ import jax
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
-from jaxmeta.recipes._recipe import Images, Prototypical, Recipe, from_dict
+from jaxmeta.recipes._recipe import (
+    Images,
+    LearnedOptimizer,
+    MamlPlusPlus,
+    Prototypical,
+    Recipe,
+    from_dict,
+)
 from jaxmeta.training import Fitted, evaluate, fit, init_state
 from jaxmeta.training.checkpoint import Checkpoints, write_json
 from jaxmeta.training.fit import CONFIG, TIME
@@ -43,7 +52,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
         experiment.learner,
         experiment.tx,
         experiment.meta_train,
-        key=_stream(recipe, TRAINING),
+        key=stream(recipe, TRAINING),
         steps=outer.steps,
         meta_batch_size=outer.meta_batch_size,
         run_dir=run_dir,
@@ -86,7 +95,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
       FileNotFoundError: the folder holds no run, or a run without a checkpoint.
     """
     name, recipe = read_config(run_dir)
-    key = _stream(recipe, META_TEST)
+    key = stream(recipe, META_TEST)
     with closing(Checkpoints(run_dir)) as checkpoints:
         step, trained = checkpoints.best_step(), checkpoints.last_step()
         if step is None:
@@ -97,7 +106,8 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     n_episodes = recipe.test_episodes if n_episodes is None else n_episodes
     is_images = isinstance(recipe.task, Images)
     sample = next(iter(experiment.meta_test.values()))
-    settings = {"n_episodes": n_episodes, "key": key, "metric": experiment.metric}
+    score = partial(evaluate, sample=sample, key=key, metric=experiment.metric)
+    score_all = partial(score, n_episodes=n_episodes)
     results: dict[str, Any] = {
         "recipe": name,
         "setting": next(iter(experiment.meta_test)),
@@ -113,30 +123,32 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     }
     protocols = (False, True) if is_images else (False,)
     for transductive in protocols:
-        result = evaluate(experiment.at_test, params, sample, transductive=transductive, **settings)
+        result = score_all(experiment.at_test, params, transductive=transductive)
         results["transductive" if transductive else "inductive"] = _summary(result)
-    results["untrained"] = _summary(evaluate(experiment.at_test, start.params, sample, **settings))
+    results["untrained"] = _summary(score_all(experiment.at_test, start.params))
     if is_images:
-        floor = evaluate(nearest_neighbour(), {}, sample, **settings)
-        results["raw_pixel_nearest_neighbour"] = _summary(floor)
+        results["raw_pixel_nearest_neighbour"] = _summary(score_all(nearest_neighbour(), {}))
     if not isinstance(recipe.learner, Prototypical):
-        n_curve = min(n_episodes, recipe.curve_episodes)
+        least = 1 if isinstance(recipe.learner, MamlPlusPlus | LearnedOptimizer) else 0
         results["adaptation"] = _adaptation(
-            experiment, recipe.learner.test_inner_steps, params, {**settings, "n_episodes": n_curve}
+            experiment,
+            range(least, recipe.learner.test_inner_steps + 1),
+            params,
+            partial(score, n_episodes=min(n_episodes, recipe.curve_episodes)),
         )
     write_json(Path(run_dir) / EVALUATION, results)
     return results
 
 
-def _adaptation(experiment: Experiment, last: int, params: Any, settings: dict) -> dict:
-    """The metric after 0, 1, ... `last` inner steps, about ten points, per setting."""
+def _adaptation(experiment: Experiment, steps: range, params: Any, score: Callable) -> dict:
+    """The metric after each number of inner steps, about ten of those given, per setting."""
+    last = steps[-1]
     counts = sorted({0, 1, 2, 3, 5, last} | set(range(0, last + 1, max(last // 10, 1))))
     return {
         setting: [
-            {"inner_steps": count}
-            | _summary(evaluate(experiment.after(count), params, sample, **settings))
+            {"inner_steps": count} | _summary(score(experiment.after(count), params, sample=sample))
             for count in counts
-            if count <= last
+            if count in steps
         ]
         for setting, sample in experiment.meta_test.items()
     }
@@ -153,5 +165,6 @@ def _summary(result):
     return {"mean": result.mean, "interval": result.interval, "n_episodes": len(result.per_episode)}
 
 
-def _stream(recipe, stream):
-    return jax.random.fold_in(jax.random.key(recipe.outer.seed), stream)
+def stream(recipe: Recipe, number: int) -> jax.Array:
+    """One of the independent streams of a recipe's seed."""
+    return jax.random.fold_in(jax.random.key(recipe.outer.seed), number)

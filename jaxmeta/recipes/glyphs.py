@@ -2,7 +2,20 @@
 
 import dataclasses
 
-from jaxmeta.recipes._recipe import Conv4, Images, Maml, Outer, Prototypical, Recipe
+from jaxmeta.recipes._recipe import (
+    Anil,
+    Cavia,
+    Conv4,
+    Images,
+    Imaml,
+    Maml,
+    MamlPlusPlus,
+    MetaLstm,
+    MetaSgd,
+    Outer,
+    Prototypical,
+    Recipe,
+)
 
 _MAML = Recipe(
     paper="Finn et al. 2017, section 5.2, as for Omniglot 5-way 1-shot",
@@ -23,8 +36,57 @@ _MAML = Recipe(
         schedule="cosine",
     ),
 )
+
+
+def _like_maml(paper, changes, learner, **outer):
+    return dataclasses.replace(
+        _MAML,
+        paper=f"{paper}, as for Omniglot or mini-ImageNet 5-way 1-shot",
+        changes=f"data, net and outer loop of glyphs-maml-5w1s; {changes}",
+        learner=learner,
+        outer=dataclasses.replace(_MAML.outer, **outer),
+    )
+
+
 GLYPHS = {
     "glyphs-maml-5w1s": _MAML,
+    "glyphs-fomaml-5w1s": _like_maml(
+        "Finn et al. 2017, section 5.2, first order",
+        "the rest as there",
+        Maml(inner_lr=2.0, inner_steps=1, test_inner_steps=3, derivative="first_order"),
+    ),
+    "glyphs-anil-5w1s": _like_maml(
+        "Raghu et al. 2020, ANIL", "1 inner step", Anil(2.0, inner_steps=1, test_inner_steps=3)
+    ),
+    "glyphs-meta-sgd-5w1s": _like_maml(
+        "Li et al. 2017, Meta-SGD",
+        "rates start at 1.0",
+        MetaSgd(1.0, inner_steps=1, test_inner_steps=1),
+    ),
+    "glyphs-maml-plus-plus-5w1s": _like_maml(
+        "Antoniou et al. 2019, MAML++",
+        "3 inner steps; rates start at 0.5",
+        MamlPlusPlus(inner_lr=0.5, inner_steps=3, test_inner_steps=3, annealing_steps=1_000),
+        steps=4_000,
+    ),
+    "glyphs-cavia-5w1s": _like_maml(
+        "Zintgraf et al. 2019, CAVIA",
+        "the released code's context of 100 and rate of 1.0",
+        Cavia(),
+    ),
+    "glyphs-imaml-5w1s": _like_maml(
+        "Rajeswaran et al. 2019, iMAML",
+        "10 solver steps at 0.5, lambda 0.5",
+        Imaml(inner_lr=0.5, inner_steps=10, test_inner_steps=10, lam=0.5),
+        steps=3_000,
+    ),
+    "glyphs-meta-lstm-5w1s": _like_maml(
+        "Ravi & Larochelle 2017, LSTM meta-learner",
+        "5 updates; 3 000 meta-steps at a rate of 0.003",
+        MetaLstm(inner_steps=5, test_inner_steps=5),
+        steps=3_000,
+        clip=0.25,
+    ),
     "glyphs-prototypical-5w1s": dataclasses.replace(
         _MAML,
         paper="Snell et al. 2017, section 3.1, as for Omniglot 5-way 1-shot",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -35,7 +36,7 @@ def restore(path: str | Path, like: Any) -> Any:
     if not path.is_dir():
         raise FileNotFoundError(f"no checkpoint at {path}.")
     with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path, _abstract(like))
+        return _uncommitted(checkpointer.restore(path, _abstract(like)))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -99,7 +100,12 @@ def _save(manager, step, tree):
 
 def _restore(manager, like):
     step = manager.latest_step()
-    return manager.restore(step, args=ocp.args.StandardRestore(_abstract(like)))
+    return _uncommitted(manager.restore(step, args=ocp.args.StandardRestore(_abstract(like))))
+
+
+def _uncommitted(tree):
+    """The same arrays bound to no device, so that a step over several devices may take them."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
 def _abstract(like):

@@ -76,10 +76,12 @@ def test_without_validation_the_last_parameters_are_the_result(tmp_path):
     assert not any("val" in record for record in read_metrics(tmp_path))
 
 
-def test_a_run_continued_in_a_second_call_is_the_undisturbed_one(tmp_path):
-    whole = train(tmp_path / "whole", steps=40)
-    train(tmp_path / "parts", steps=20)
-    parts = train(tmp_path / "parts", steps=40, resume=True)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_run_continued_in_a_second_call_is_the_undisturbed_one(tmp_path, devices):
+    """On two devices the restored state must not be bound to one of them (a bug once)."""
+    whole = train(tmp_path / "whole", steps=40, devices=devices)
+    train(tmp_path / "parts", steps=20, devices=devices)
+    parts = train(tmp_path / "parts", steps=40, resume=True, devices=devices)
     assert_same_bits(whole, parts)
     one, other = (tmp_path / name / "metrics.jsonl" for name in ("whole", "parts"))
     assert one.read_bytes() == other.read_bytes()
