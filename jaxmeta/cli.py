@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -166,6 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
         COMMANDS[command](rest)
+    except BrokenPipeError:  # The reader, `head` say, has seen enough; nothing is left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmeta: {error}", file=sys.stderr)
         sys.exit(2)

@@ -50,6 +50,11 @@ ROWS = {
     ),
     "meta_sgd": Row(jaxmeta.meta_sgd(net(), lr=0.3)),
     "maml_plus_plus": Row(jaxmeta.maml_plus_plus(net(), lr=0.3, inner_steps=2, annealing_steps=0)),
+    "maml_plus_plus, forward over reverse": Row(
+        jaxmeta.maml_plus_plus(
+            net(), lr=0.3, inner_steps=2, annealing_steps=0, derivative="forward_over_reverse"
+        )
+    ),
     "cavia": Row(jaxmeta.cavia(net(), inner_steps=2)),
     # Implicit derivatives are those of the converged solution, and the linear net's is reached.
     "imaml": Row(

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.extend.core
+import jax.numpy as jnp
 
 from jaxmeta.inner.rules import UpdateRule
 
@@ -93,33 +95,51 @@ def _reverse(loss, weights):
 
 
 def _forward_over_reverse(loss, weights):
-    # Everything differentiable that the loss closes over becomes an argument of a custom rule.
-    pure_loss, consts = jax.closure_convert(loss, weights)
+    pure_loss, floats, others = _hoisted(loss, weights)
 
     @jax.custom_vjp
-    def value_and_grad(weights, consts):
-        return jax.value_and_grad(pure_loss)(weights, *consts)
+    def value_and_grad(weights, floats, others):
+        return jax.value_and_grad(pure_loss)(weights, floats, others)
 
-    def forward(weights, consts):
+    def forward(*args):
         # Residuals that are plain arguments come back shuffled when a scan of this rule is
         # differentiated twice (seen in JAX 0.10 and 0.12): the barrier makes them new values.
-        residuals = jax.lax.optimization_barrier((weights, consts))
-        return value_and_grad(weights, consts), residuals
+        return value_and_grad(*args), jax.lax.optimization_barrier(args)
 
     def backward(residuals, cotangents):
         # For the outputs (L, g = dL/dw) and cotangents (l, v): the answer is l dL + v' dg, and
         # v' dg/d(w, c) = d(dL/d(w, c))/dw v by the symmetry of second derivatives.
-        weights, consts = residuals
+        weights, floats, others = residuals
         value_bar, grad_bar = cotangents
 
         def joint_grad(weights):
-            return jax.grad(lambda w, c: pure_loss(w, *c), argnums=(0, 1))(weights, consts)
+            return jax.grad(pure_loss, argnums=(0, 1))(weights, floats, others)
 
         grads, products = jax.jvp(joint_grad, (weights,), (grad_bar,))
-        return jax.tree.map(lambda g, p: value_bar * g + p, grads, products)
+        return *jax.tree.map(lambda g, p: value_bar * g + p, grads, products), None
 
     value_and_grad.defvjp(forward, backward)
-    return value_and_grad(weights, consts)
+    return value_and_grad(weights, floats, others)
+
+
+def _hoisted(loss, weights):
+    """The loss as a function of all that it closes over.
+
+    Unlike `jax.closure_convert`, which leaves integers such as the number of the step behind.
+    Returns `pure_loss(weights, floats, others)` and its last two arguments.
+    """
+    closed = jax.make_jaxpr(loss)(weights)
+    is_float = [jnp.issubdtype(const.dtype, jnp.inexact) for const in closed.consts]
+    floats = [const for const, yes in zip(closed.consts, is_float, strict=True) if yes]
+    others = [const for const, yes in zip(closed.consts, is_float, strict=True) if not yes]
+
+    def pure_loss(weights, floats, others):
+        floats, others = iter(floats), iter(others)
+        consts = [next(floats) if yes else next(others) for yes in is_float]
+        run = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(closed.jaxpr, consts))
+        return run(*jax.tree.leaves(weights))[0]
+
+    return pure_loss, floats, others
 
 
 _GRADIENTS = {
