@@ -30,7 +30,7 @@ class Analysis(NamedTuple):
     """Of one task of meta_test."""
 
     expansions: dict[str, analysis.Expansion]  # untrained, trained
-    spectra: dict[str, analysis.Spectrum]  # task loss before and after adaptation, meta-loss
+    spectra: dict[str, analysis.Spectrum]  # task loss before, after adaptation; any meta-loss
     costs: analysis.EstimatorCosts
     check: analysis.GradientCheck
 
@@ -76,19 +76,20 @@ def analyse_run(run_dir: str | Path) -> Analysis:
         for label, weights in (("untrained", start), ("trained", params))
     }
     adapted = without_statistics(experiment.at_test.adapt(params, key_learner, episode.support))
+    losses = {
+        "task loss before adaptation": (lambda w: task_loss(w, episode.support), params.net),
+        "task loss after adaptation": (lambda w: task_loss(w, episode.support), adapted),
+    }
+    if _has_second_order(recipe.learner):
+
+        def meta_loss(weights):
+            moved = params._replace(net=weights)
+            return experiment.learner.loss(moved, key_learner, episode)[0]
+
+        losses["meta-loss"] = meta_loss, params.net
     spectra = {
-        "task loss before adaptation": analysis.hessian_spectrum(
-            lambda weights: task_loss(weights, episode.support), params.net, key_probe, order=ORDER
-        ),
-        "task loss after adaptation": analysis.hessian_spectrum(
-            lambda weights: task_loss(weights, episode.support), adapted, key_probe, order=ORDER
-        ),
-        "meta-loss": analysis.hessian_spectrum(
-            lambda net: experiment.learner.loss(params._replace(net=net), key_learner, episode)[0],
-            params.net,
-            key_probe,
-            order=ORDER,
-        ),
+        label: analysis.hessian_spectrum(loss, weights, key_probe, order=ORDER)
+        for label, (loss, weights) in losses.items()
     }
     costs = analysis.estimator_costs(
         lambda weights: task_loss(weights, episode.support),
@@ -101,6 +102,11 @@ def analyse_run(run_dir: str | Path) -> Analysis:
     result = Analysis(expansions, spectra, costs, check)
     write_json(Path(run_dir) / ANALYSIS, {"recipe": name, **_plain(result._asdict())})
     return result
+
+
+def _has_second_order(learner: Any) -> bool:
+    """Whether the meta-gradient is the derivative of the loss, so that the loss has a Hessian."""
+    return isinstance(learner, Maml) and learner.derivative != "first_order"
 
 
 def _minibatches(key: jax.Array, episode: Any) -> Examples:
