@@ -141,7 +141,7 @@ def analyse(arguments: Sequence[str]) -> None:
     name, _ = recipes.read_config(options.run)
     analysis = recipes.analyse_run(options.run)
     path = options.run / "analysis.png"
-    plots.save(plots.draw_analysis(analysis, f"{name}, one task of meta_test"), path)
+    plots.draw_analysis(analysis, f"{name}, one task of meta_test").savefig(path, dpi=120)
     error = analysis.check.relative_error
     print(f"{name}: jax.grad and finite differences of the loss differ by {error:.1e} (relative)")
     print(f"wrote {options.run / 'analysis.json'} and {path}")
@@ -206,5 +206,5 @@ def _draw(run_dirs, path):
         file = run_dir / "evaluation.json"
         evaluation = json.loads(file.read_text()) if file.exists() else None
         runs[run_dir.name] = (read_metrics(run_dir), evaluation)
-    plots.save(plots.draw_runs(runs), path)
+    plots.draw_runs(runs).savefig(path, dpi=120)
     return path

@@ -2,13 +2,8 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -87,7 +82,8 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
     evaluations = {name: result for name, (_, result) in runs.items() if result}
     adapting = {name: result for name, result in evaluations.items() if "adaptation" in result}
     columns = 3 if adapting else 2
-    figure, panels = plt.subplots(1, columns, figsize=(5.2 * columns, 3.8), layout="constrained")
+    figure = Figure(figsize=(5.2 * columns, 3.8), layout="constrained")
+    panels = figure.subplots(1, columns)
     several = len(runs) > 1
     for name, (records, result) in runs.items():
         metric = result["metric"] if result else "metric"
@@ -210,7 +206,8 @@ def draw_analysis(analysis: Any, title: str) -> Figure:
       analysis: `jaxmeta.recipes.Analysis`.
       title: above the picture.
     """
-    figure, panels = plt.subplots(2, 4, figsize=(20, 8), layout="constrained")
+    figure = Figure(figsize=(20, 8), layout="constrained")
+    panels = figure.subplots(2, 4)
     trained = analysis.expansions["trained"]
     residuals(trained, axes=panels[0, 0])
     coefficients(trained, axes=panels[0, 1])
@@ -237,9 +234,3 @@ def headline(evaluation: Mapping) -> str:
         value = f"{100 * result['mean']:.2f} ± {100 * result['interval']:.2f} %"
         return f"{evaluation['setting']} {value} (inductive)"
     return f"{evaluation['setting']} MSE {result['mean']:.3f} ± {result['interval']:.3f}"
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Writes a picture and lets go of it."""
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

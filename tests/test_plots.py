@@ -1,6 +1,9 @@
-import matplotlib.pyplot as plt
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxmeta import plots
 
@@ -27,9 +30,7 @@ EVALUATION = {
 
 @pytest.fixture
 def axes():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
+    return Figure().subplots()
 
 
 def line(axes, number=0):
@@ -61,7 +62,7 @@ def test_a_run_in_one_picture(tmp_path):
         "accuracy on meta_val",
         "accuracy on meta_test",
     ]
-    plots.save(figure, tmp_path / "curves.png")
+    figure.savefig(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -69,7 +70,11 @@ def test_several_runs_and_one_without_an_evaluation():
     figure = plots.draw_runs({"one": (RECORDS, EVALUATION), "two": (RECORDS, None)})
     labels = figure.axes[1].get_legend_handles_labels()[1]
     assert labels[:2] == ["one", "two"]
-    plt.close(figure)
     figure = plots.draw_runs({"alone": ([], None)})
     assert len(figure.axes) == 2
-    plt.close(figure)
+
+
+def test_importing_leaves_the_backend_of_a_notebook_alone():
+    code = "import jaxmeta.cli, sys; print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
