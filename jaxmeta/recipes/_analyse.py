@@ -14,7 +14,8 @@ from jaxmeta.learner import Examples
 from jaxmeta.losses import mean_loss
 from jaxmeta.networks.normalisation import without_statistics
 from jaxmeta.recipes._experiment import build
-from jaxmeta.recipes._recipe import Anil, Images, Imaml, Maml, MetaLstm, MetaSgd, Reptile
+from jaxmeta.recipes._learners import Anil, Imaml, Maml, MetaLstm, MetaSgd, Reptile
+from jaxmeta.recipes._recipe import Images
 from jaxmeta.recipes._run import META_TEST, read_config, stream
 from jaxmeta.training import init_state
 from jaxmeta.training.checkpoint import Checkpoints, write_json

@@ -12,15 +12,8 @@ from jaxmeta import datasets, losses, tasks
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.learners.metric import prototypical
-from jaxmeta.recipes._recipe import (
-    Conv4,
-    Images,
-    MamlPlusPlus,
-    Prototypical,
-    Quadratic,
-    Recipe,
-    Reptile,
-)
+from jaxmeta.recipes._learners import MamlPlusPlus, Prototypical, Reptile
+from jaxmeta.recipes._recipe import Conv4, Images, Quadratic, Recipe
 from jaxmeta.training import Validation
 from jaxmeta.training.step import Sample
 

@@ -15,14 +15,8 @@ import jax
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
-from jaxmeta.recipes._recipe import (
-    Images,
-    LearnedOptimizer,
-    MamlPlusPlus,
-    Prototypical,
-    Recipe,
-    from_dict,
-)
+from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Prototypical
+from jaxmeta.recipes._recipe import Images, Recipe, from_dict
 from jaxmeta.training import Fitted, evaluate, fit, init_state
 from jaxmeta.training.checkpoint import Checkpoints, write_json
 from jaxmeta.training.fit import CONFIG, TIME

@@ -2,20 +2,17 @@
 
 import dataclasses
 
-from jaxmeta.recipes._recipe import (
+from jaxmeta.recipes._learners import (
     Anil,
     Cavia,
-    Conv4,
-    Images,
     Imaml,
     Maml,
     MamlPlusPlus,
     MetaLstm,
     MetaSgd,
-    Outer,
     Prototypical,
-    Recipe,
 )
+from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe
 
 _MAML = Recipe(
     paper="Finn et al. 2017, section 5.2, as for Omniglot 5-way 1-shot",

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from jaxmeta.recipes._recipe import Conv4, Images, Maml, Outer, Prototypical, Recipe, Reptile
+from jaxmeta.recipes._learners import Maml, Prototypical, Reptile
+from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe
 
 _FIVE = Images(dataset="omniglot", train_q_queries=5)
 _TWENTY = Images(dataset="omniglot", n_way=20, q_queries=5, train_n_way=20, train_q_queries=5)

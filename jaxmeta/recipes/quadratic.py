@@ -1,6 +1,7 @@
 """Random quadratics, for learned optimisers (Andrychowicz et al. 2016, section 3.1)."""
 
-from jaxmeta.recipes._recipe import LearnedOptimizer, Linear, Outer, Quadratic, Recipe
+from jaxmeta.recipes._learners import LearnedOptimizer
+from jaxmeta.recipes._recipe import Linear, Outer, Quadratic, Recipe
 
 QUADRATIC = {
     "quadratic-learned-optimizer": Recipe(

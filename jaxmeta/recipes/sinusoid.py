@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from jaxmeta.recipes._recipe import Anil, Maml, MetaSgd, Mlp, Outer, Recipe, Reptile, Sinusoid
+from jaxmeta.recipes._learners import Anil, Maml, MetaSgd, Reptile
+from jaxmeta.recipes._recipe import Mlp, Outer, Recipe, Sinusoid
 
 _OUTER = Outer(
     steps=150_000,

@@ -41,7 +41,7 @@ def test_every_recipe_builds_and_says_what_it_is(name, small_images):
     assert loss.shape == () and outputs.shape == shapes.query.y.shape
     # What was trained can be evaluated: the same parameters, other counts.
     episode = jax.eval_shape(next(iter(experiment.meta_test.values())), jax.random.key(0))
-    for learner in (experiment.at_test, experiment.after(0)):
+    for learner in (experiment.at_test, experiment.after(1)):
         adapted = jax.eval_shape(learner.adapt, state.params, jax.random.key(0), episode.support)
         outputs = jax.eval_shape(learner.predict, state.params, adapted, episode.query.x)
         assert outputs.shape == episode.query.y.shape
