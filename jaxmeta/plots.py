@@ -150,6 +150,7 @@ def similarities(
     """Cosines `[P, 3]` between FOMAML's, MAML's and Reptile's direction, against `along`."""
     for number, (one, other) in enumerate(itertools.combinations(METHOD_NAMES, 2)):
         axes.plot(positions, cosines[:, number], marker=".", label=f"{one}, {other}")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set(xlabel=along, ylabel="cosine", title="Directions")
 
 

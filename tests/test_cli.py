@@ -91,7 +91,7 @@ def test_analyse(tmp_path, capsys):
     assert "finite differences" in capsys.readouterr().out
     found = json.loads((run / "analysis.json").read_text())
     trained = found["expansions"]["trained"]
-    assert len(trained["coefficients"]) == len(trained["inner_lr"]) == 5
+    assert len(trained["coefficients"]) == len(trained["inner_lr"]) == 6
     assert found["check"]["relative_error"] < 1e-4
     assert (run / "analysis.png").stat().st_size > 20_000
 

@@ -24,7 +24,7 @@ ANALYSIS = "analysis.json"
 MINIBATCHES, ORDER = 4, 30
 INNER_STEPS = (1, 2, 5, 10)
 # Shares of the rate at which the learner adapts.
-RATES = (1.0, 0.5, 0.25, 0.125, 0.0625)
+RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 
 
 class Analysis(NamedTuple):
