@@ -6,7 +6,7 @@
 Andrychowicz et al. 2016, section 3.1. The rates of SGD (plain, with momentum) and Adam are the best
 of a grid on 500 problems of their own; all then meet the same 1,000 problems. Printed is the mean
 loss after 100 steps with its 95% interval, and written to
-`benchmarks/results/learned_optimizer.json`. Takes about a minute on two cores after training.
+`benchmarks/results/learned_optimizer.json`.
 """
 
 import argparse

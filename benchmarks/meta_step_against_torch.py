@@ -12,7 +12,7 @@ tasks and the same arithmetic on both sides (the losses of the first step are co
 
 PyTorch runs one task after another, as learn2learn and higher do, in as many threads as there are
 cores. Rounds alternate between the two sides; the medians and their ratio are printed and written
-to `benchmarks/results/meta_step_against_torch.json`. Takes about two minutes on two cores.
+to `benchmarks/results/meta_step_against_torch.json`. Takes under a minute on two cores.
 """
 
 import argparse
