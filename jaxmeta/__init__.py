@@ -19,7 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
-from jaxmeta.learners.metric import prototypical
+from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
 __all__ = [
@@ -42,13 +42,17 @@ __all__ = [
     "make_step",
     "maml",
     "maml_plus_plus",
+    "matching",
     "meta_lstm",
     "meta_sgd",
     "networks",
     "prototypical",
+    "relation",
     "reptile",
     "restore",
+    "ridge",
     "rules",
     "save",
+    "siamese",
     "tasks",
 ]

@@ -12,12 +12,26 @@ import jax.numpy as jnp
 from jaxmeta.learner import Examples
 
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
+ABSENT = -1e30
 
 
 def is_labelled(examples: Examples) -> jax.Array:
     """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool."""
     labelled = jnp.any(examples.y != 0, axis=-1)
     return labelled if examples.is_valid is None else labelled & examples.is_valid
+
+
+def is_present(support: Examples) -> jax.Array:
+    """Classes of which a support set has a labelled row: `[N]` bool."""
+    return jnp.any((support.y > 0) & is_labelled(support)[:, None], axis=0)
+
+
+def among(logits: jax.Array, is_present: jax.Array) -> jax.Array:
+    """Logits `[M, N]` with those of absent classes out of reach: their probability is zero.
+
+    They are finite, so that zero times their logarithm is zero.
+    """
+    return jnp.where(is_present, logits, ABSENT)
 
 
 def masked_mean(values: jax.Array, is_counted: jax.Array) -> jax.Array:

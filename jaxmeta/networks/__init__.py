@@ -3,6 +3,13 @@
 from jaxmeta.networks._conv4 import Conv4, conv4, max_pool
 from jaxmeta.networks._linear import linear
 from jaxmeta.networks._mlp import MLP, mlp
+from jaxmeta.networks._relation import (
+    RelationEmbedding,
+    RelationHead,
+    relation_embedding,
+    relation_head,
+)
+from jaxmeta.networks._resnet12 import ResNet12, resnet12
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 
@@ -10,9 +17,15 @@ __all__ = [
     "MLP",
     "BatchNorm",
     "Conv4",
+    "RelationEmbedding",
+    "RelationHead",
+    "ResNet12",
     "conv",
     "conv4",
     "linear",
     "max_pool",
     "mlp",
+    "relation_embedding",
+    "relation_head",
+    "resnet12",
 ]

@@ -5,7 +5,8 @@ the others. So the set whose statistics count is named: a `BatchNorm` uses the s
 collection `"statistics"` of its parameters when they are there, and those of its own batch when
 they are not:
 
-    adapted = normalised_by(weights, statistics_of(net, weights, support.x))
+    _, statistics = record_set(net, weights, support)
+    adapted = normalised_by(weights, statistics)
     net.apply(adapted, query)                      # each query by itself: inductive
     net.apply(without_statistics(adapted), query)  # normalised together: transductive
 
@@ -18,6 +19,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.learner import Examples
+
 COLLECTION = "statistics"
 
 
@@ -25,22 +28,21 @@ class BatchNorm(nn.Module):
     """Normalises each channel, then scales and shifts it (Ioffe & Szegedy 2015).
 
     Inputs `[M, ..., C]`; mean and variance over all axes but the last, of the recorded set or else
-    of the batch.
+    of the batch, in which only the rows with `is_valid` `[M]` count.
     """
 
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, is_valid=None):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         if self.has_variable(COLLECTION, "mean"):
             mean = self.get_variable(COLLECTION, "mean")
             variance = self.get_variable(COLLECTION, "variance")
         else:
-            axes = tuple(range(x.ndim - 1))
-            mean = jnp.mean(x, axes)
-            variance = jnp.mean(jnp.square(x - mean), axes)
+            mean = _mean(x, is_valid)
+            variance = _mean(jnp.square(x - mean), is_valid)
             if self.is_mutable_collection(COLLECTION) and not self.is_initializing():
                 self.put_variable(COLLECTION, "mean", mean)
                 self.put_variable(COLLECTION, "variance", variance)
@@ -49,14 +51,46 @@ class BatchNorm(nn.Module):
         return x * factor + (bias - mean * factor)
 
 
-def statistics_of(net: Any, params: Any, x: jax.Array, *context: jax.Array) -> dict:
-    """The statistics of `x` `[M, *X]` in every `BatchNorm` of a net, with what else the net takes.
+def _mean(x, is_valid):
+    axes = tuple(range(x.ndim - 1))
+    if is_valid is None:
+        return jnp.mean(x, axes)
+    counted = jnp.where(is_valid.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
+    return jnp.mean(counted, axes) * (len(x) / jnp.maximum(jnp.sum(is_valid), 1))
 
-    Only a Flax Linen module with `BatchNorm` in it has any; every other net gives `{}`.
+
+def record(net: Any, params: Any, x: jax.Array, *context: jax.Array) -> tuple[jax.Array, dict]:
+    """Outputs of a net, and the statistics of `x` `[M, *X]` in every `BatchNorm` of it.
+
+    Only a Flax Linen module with `BatchNorm` in it has any; every other net gives `{}`. `context`
+    is what else the net takes; statistics recorded in `params` before are left aside.
     """
     if not isinstance(net, nn.Module):
-        return {}
-    return dict(net.apply(without_statistics(params), x, *context, mutable=[COLLECTION])[1])
+        return net.apply(params, x, *context), {}
+    outputs, statistics = net.apply(without_statistics(params), x, *context, mutable=[COLLECTION])
+    return outputs, dict(statistics)
+
+
+def record_set(
+    net: Any, params: Any, examples: Examples, *context: jax.Array
+) -> tuple[jax.Array, dict]:
+    """`record` for a support set: rows of padding do not count, whatever they hold."""
+    if examples.is_valid is None:
+        return record(net, params, examples.x, *context)
+    x = jnp.where(examples.is_valid.reshape(-1, *[1] * (examples.x.ndim - 1)), examples.x, 0)
+    with nn.intercept_methods(_count(examples.is_valid)):
+        return record(net, params, x, *context)
+
+
+def _count(is_valid):
+    """Has every `BatchNorm` count the valid rows only."""
+
+    def hand_over(call, args, kwargs, context):
+        if isinstance(context.module, BatchNorm):
+            return call(*args, is_valid=is_valid)
+        return call(*args, **kwargs)
+
+    return hand_over
 
 
 def normalised_by(params: Any, statistics: dict) -> Any:

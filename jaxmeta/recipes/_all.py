@@ -5,10 +5,11 @@ import difflib
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes.glyphs import GLYPHS
 from jaxmeta.recipes.omniglot import OMNIGLOT
+from jaxmeta.recipes.omniglot_metric import OMNIGLOT_METRIC
 from jaxmeta.recipes.quadratic import QUADRATIC
 from jaxmeta.recipes.sinusoid import SINUSOID
 
-ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT
+ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC
 
 
 def find(name: str) -> Recipe:

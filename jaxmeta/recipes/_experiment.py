@@ -11,9 +11,9 @@ import optax
 from jaxmeta import datasets, losses, tasks
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient import counting_steps
-from jaxmeta.learners.metric import prototypical
-from jaxmeta.recipes._learners import MamlPlusPlus, Prototypical, Reptile
-from jaxmeta.recipes._recipe import Conv4, Images, Quadratic, Recipe
+from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
+from jaxmeta.recipes._metric import METRIC
+from jaxmeta.recipes._recipe import Conv4, Images, Quadratic, Recipe, RelationMaps
 from jaxmeta.training import Validation
 from jaxmeta.training.step import Sample
 
@@ -23,7 +23,8 @@ class Experiment(NamedTuple):
 
     learner: Learner  # as trained
     at_test: Learner  # as evaluated
-    after: Callable[[int], Learner]  # as evaluated after that many inner steps, if it takes any
+    after: Callable[[int], Learner]  # as evaluated after that many inner steps
+    inner_steps: range  # numbers of them to test after; empty for learners without an inner loop
     tx: optax.GradientTransformation
     meta_train: Sample
     validation: Validation
@@ -49,13 +50,14 @@ def build(recipe: Recipe) -> Experiment:
         meta_train, meta_val, meta_test = sample(recipe.task)
         n_outputs, loss_fn = 1, optax.squared_error
         metric, is_better = losses.squared_error, float.__lt__
-    learner, at_test, after = _learners(recipe, n_outputs, loss_fn)
+    learner, at_test, after, inner_steps = _learners(recipe, n_outputs, loss_fn)
     outer, counts = recipe.outer, isinstance(recipe.learner, MamlPlusPlus)
-    in_turn = isinstance(recipe.net, Conv4) and jax.default_backend() == "cpu"
+    in_turn = isinstance(recipe.net, Conv4 | RelationMaps) and jax.default_backend() == "cpu"
     return Experiment(
         learner=learner,
         at_test=at_test,
         after=after,
+        inner_steps=inner_steps,
         tx=counting_steps(outer.build()) if counts else outer.build(),
         meta_train=meta_train,
         validation=Validation(
@@ -84,9 +86,9 @@ def use_all_cores() -> None:
 
 def _learners(recipe, n_outputs, loss_fn):
     config = recipe.learner
-    if isinstance(config, Prototypical):
-        learner = prototypical(recipe.net.build(None), loss_fn=loss_fn)
-        return learner, learner, lambda inner_steps: learner
+    if isinstance(config, METRIC):
+        learner = config.build(recipe.net.build(None))
+        return learner, learner, lambda _: learner, range(0)
     net = recipe.net.build(n_outputs)
     if isinstance(config, Reptile):
         learner = config.build(net, loss_fn, config.inner_steps, config.inner_batch)
@@ -99,7 +101,9 @@ def _learners(recipe, n_outputs, loss_fn):
         def after(inner_steps):
             return config.build(net, loss_fn, inner_steps)
 
-    return learner, after(config.test_inner_steps), after
+    least = 1 if isinstance(config, MamlPlusPlus | LearnedOptimizer) else 0
+    last = config.test_inner_steps
+    return learner, after(last), after, range(least, last + 1)
 
 
 def _sinusoid_samples(task):

@@ -224,8 +224,3 @@ class LearnedOptimizer:
         return gradient.learned_optimizer(
             net, rule=rule, inner_steps=inner_steps, unroll=self.unroll, loss_fn=loss_fn
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Prototypical:
-    """Prototypical networks."""

@@ -16,9 +16,9 @@ from jaxmeta.recipes._learners import (
     MamlPlusPlus,
     MetaLstm,
     MetaSgd,
-    Prototypical,
     Reptile,
 )
+from jaxmeta.recipes._metric import Matching, Prototypical, Relation, Ridge, Siamese
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +116,19 @@ class Conv4:
 
 
 @dataclasses.dataclass(frozen=True)
+class RelationMaps:
+    """The embedding of relation networks: maps in place of a vector."""
+
+    width: int = 64
+    """channels"""
+
+    def build(self, n_outputs):
+        """The module."""
+        del n_outputs  # Maps have no head.
+        return networks.relation_embedding(width=self.width)
+
+
+@dataclasses.dataclass(frozen=True)
 class Outer:
     """The outer loop."""
 
@@ -167,7 +180,7 @@ class Recipe:
     changes: str
     """what this recipe changes against the paper"""
     task: Sinusoid | Quadratic | Images
-    net: Mlp | Linear | Conv4
+    net: Mlp | Linear | Conv4 | RelationMaps
     learner: (
         Maml
         | Anil
@@ -179,6 +192,10 @@ class Recipe:
         | MetaLstm
         | LearnedOptimizer
         | Prototypical
+        | Matching
+        | Siamese
+        | Relation
+        | Ridge
     )
     outer: Outer = Outer()
     test_episodes: int = 600

@@ -15,7 +15,6 @@ import jax
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
-from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Prototypical
 from jaxmeta.recipes._recipe import Images, Recipe, from_dict
 from jaxmeta.training import Fitted, evaluate, fit, init_state
 from jaxmeta.training.checkpoint import Checkpoints, write_json
@@ -122,27 +121,23 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     results["untrained"] = _summary(score_all(experiment.at_test, start.params))
     if is_images:
         results["raw_pixel_nearest_neighbour"] = _summary(score_all(nearest_neighbour(), {}))
-    if not isinstance(recipe.learner, Prototypical):
-        least = 1 if isinstance(recipe.learner, MamlPlusPlus | LearnedOptimizer) else 0
+    if experiment.inner_steps:
         results["adaptation"] = _adaptation(
-            experiment,
-            range(least, recipe.learner.test_inner_steps + 1),
-            params,
-            partial(score, n_episodes=min(n_episodes, recipe.curve_episodes)),
+            experiment, params, partial(score, n_episodes=min(n_episodes, recipe.curve_episodes))
         )
     write_json(Path(run_dir) / EVALUATION, results)
     return results
 
 
-def _adaptation(experiment: Experiment, steps: range, params: Any, score: Callable) -> dict:
-    """The metric after each number of inner steps, about ten of those given, per setting."""
-    last = steps[-1]
+def _adaptation(experiment: Experiment, params: Any, score: Callable) -> dict:
+    """The metric after each number of inner steps, about ten of them, per setting."""
+    last = experiment.inner_steps[-1]
     counts = sorted({0, 1, 2, 3, 5, last} | set(range(0, last + 1, max(last // 10, 1))))
     return {
         setting: [
             {"inner_steps": count} | _summary(score(experiment.after(count), params, sample=sample))
             for count in counts
-            if count in steps
+            if count in experiment.inner_steps
         ]
         for setting, sample in experiment.meta_test.items()
     }

@@ -1,8 +1,8 @@
-"""Omniglot, 5-way 1-shot and 20-way 1-shot, 28x28, rotations as classes, Vinyals split."""
+"""Omniglot, 28x28, rotations as classes, Vinyals split: gradient-based learners."""
 
 import dataclasses
 
-from jaxmeta.recipes._learners import Maml, Prototypical, Reptile
+from jaxmeta.recipes._learners import Maml, Reptile
 from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe
 
 _FIVE = Images(dataset="omniglot", train_q_queries=5)
@@ -61,24 +61,6 @@ _REPTILE = Recipe(
         validate_every=5_000,
     ),
 )
-_PROTOTYPICAL = Recipe(
-    paper="Snell et al. 2017, section 3.1 and table 1, Omniglot 5-way 1-shot",
-    published="98.8 %, inductive",
-    changes="batch normalisation by the support set's statistics; 4 000 steps, the "
-    "rate halved every 1 000",
-    task=Images(dataset="omniglot", train_n_way=60, train_q_queries=5),
-    net=Conv4(),
-    learner=Prototypical(),
-    outer=Outer(
-        steps=4_000,
-        meta_batch_size=1,
-        steps_per_call=20,
-        validate_every=200,
-        schedule="halving",
-        halve_every=1_000,
-    ),
-    test_episodes=1_000,
-)
 OMNIGLOT = {
     "omniglot-maml-5w1s": _MAML,
     "omniglot-maml-20w1s": _MAML_TWENTY,
@@ -109,12 +91,5 @@ OMNIGLOT = {
         ),
         learner=Reptile(inner_lr=5e-4, inner_steps=10, inner_batch=20, test_inner_batch=10),
         outer=dataclasses.replace(_REPTILE.outer, steps=200_000),
-    ),
-    "omniglot-prototypical-5w1s": _PROTOTYPICAL,
-    "omniglot-prototypical-20w1s": dataclasses.replace(
-        _PROTOTYPICAL,
-        paper="Snell et al. 2017, section 3.1 and table 1, Omniglot 20-way 1-shot",
-        published="96.0 %, inductive",
-        task=dataclasses.replace(_TWENTY, train_n_way=60, train_q_queries=5),
     ),
 }

@@ -14,9 +14,9 @@ import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner
-from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss
-from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of
+from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss, set_loss
+from jaxmeta.losses import LossFn
+from jaxmeta.networks.normalisation import normalised_by, record_set
 
 
 class ContextAdapted(NamedTuple):
@@ -70,7 +70,7 @@ def cavia(
         del key  # The inner loop is deterministic.
 
         def support_loss(context, _):
-            return mean_loss(loss_fn, net.apply(params.net, support.x, context), support)
+            return set_loss(net, params.net, support, loss_fn, context)
 
         context, _ = inner_loop(
             rule,
@@ -81,7 +81,7 @@ def cavia(
             derivative=derivative,
             remat=remat,
         )
-        return ContextAdapted(context, statistics_of(net, params.net, support.x, context))
+        return ContextAdapted(context, record_set(net, params.net, support, context)[1])
 
     def predict(params, adapted, x):
         return net.apply(normalised_by(params.net, adapted.statistics), x, adapted.context)

@@ -13,9 +13,9 @@ import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, proximal_solution, rules
 from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss
-from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of
+from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss, set_loss
+from jaxmeta.losses import LossFn
+from jaxmeta.networks.normalisation import normalised_by, record_set
 
 
 def imaml(
@@ -65,14 +65,14 @@ def imaml(
         del key  # The solver is deterministic.
         weights = proximal_solution(
             rule,
-            lambda weights: mean_loss(loss_fn, net.apply(weights, support.x), support),
+            lambda weights: set_loss(net, weights, support, loss_fn),
             params.net,
             steps=inner_steps,
             lam=lam,
             cg_steps=cg_steps,
             damping=damping,
         )
-        return normalised_by(weights, statistics_of(net, weights, support.x))
+        return normalised_by(weights, record_set(net, weights, support)[1])
 
     def predict(params, adapted, x):
         del params

@@ -12,9 +12,9 @@ import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import GradientParams
+from jaxmeta.learners.gradient._maml import GradientParams, set_loss
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of
+from jaxmeta.networks.normalisation import normalised_by, record_set
 
 
 def learned_optimizer(
@@ -58,7 +58,7 @@ def learned_optimizer(
     def train(params, key, support, observe=None):
         return inner_loop(
             windowed,
-            lambda weights, _: mean_loss(loss_fn, net.apply(weights, support.x), support),
+            lambda weights, _: set_loss(net, weights, support, loss_fn),
             params.rule,
             # Flax draws float32 whatever the precision of everything else.
             jax.tree.map(lambda leaf: leaf.astype(support.x.dtype), net.init(key, support.x)),
@@ -71,7 +71,7 @@ def learned_optimizer(
         return normalised(train(params, key, support)[0], support)
 
     def normalised(weights, support):
-        return normalised_by(weights, statistics_of(net, weights, support.x))
+        return normalised_by(weights, record_set(net, weights, support)[1])
 
     def predict(params, adapted, x):
         del params

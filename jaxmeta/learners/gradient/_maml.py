@@ -13,9 +13,9 @@ import jax
 import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Examples, Learner, Net
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of, without_statistics
+from jaxmeta.networks.normalisation import normalised_by, record_set, without_statistics
 
 
 class GradientParams(NamedTuple):
@@ -84,7 +84,7 @@ def maml(
         moving, frozen = partition(params.net, adaptable)
 
         def support_loss(moving, _):
-            return mean_loss(loss_fn, net.apply(combine(moving, frozen), support.x), support)
+            return set_loss(net, combine(moving, frozen), support, loss_fn)
 
         moving, _ = inner_loop(
             rule,
@@ -96,7 +96,7 @@ def maml(
             remat=remat,
         )
         weights = combine(moving, frozen)
-        return normalised_by(weights, statistics_of(net, weights, support.x))
+        return normalised_by(weights, record_set(net, weights, support)[1])
 
     def predict(params, adapted, x):
         del params
@@ -128,6 +128,12 @@ def fomaml(
         adaptable=adaptable,
         transductive=transductive,
     )
+
+
+def set_loss(net: Net, weights: Any, examples: Examples, loss_fn: LossFn, *context: jax.Array):
+    """Mean loss of a set under its own batch statistics."""
+    outputs, _ = record_set(net, weights, examples, *context)
+    return mean_loss(loss_fn, outputs, examples)
 
 
 def gradient_loss(adapt, predict, loss_fn: LossFn, transductive: bool):

@@ -16,9 +16,9 @@ import optax
 
 from jaxmeta.inner import check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import combine
+from jaxmeta.learners.gradient._maml import combine, set_loss
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of
+from jaxmeta.networks.normalisation import normalised_by, record_set
 
 
 class PlusPlusParams(NamedTuple):
@@ -97,7 +97,7 @@ def maml_plus_plus(
             return combine(moving, jax.tree.map(lambda leaf: leaf[step], per_step))
 
         def support_loss(moving, step):
-            return mean_loss(loss_fn, net.apply(at(moving, step), support.x), support)
+            return set_loss(net, at(moving, step), support, loss_fn)
 
         moving, seen = inner_loop(
             rule,
@@ -113,7 +113,7 @@ def maml_plus_plus(
         return at(moving, inner_steps - 1), seen
 
     def normalised(weights, support):
-        return normalised_by(weights, statistics_of(net, weights, support.x))
+        return normalised_by(weights, record_set(net, weights, support)[1])
 
     def adapt(params, key, support):
         del key  # The inner loop is deterministic.

@@ -12,9 +12,9 @@ import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import GradientParams
+from jaxmeta.learners.gradient._maml import GradientParams, set_loss
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of, without_statistics
+from jaxmeta.networks.normalisation import normalised_by, record_set, without_statistics
 
 
 def reptile(
@@ -62,7 +62,7 @@ def reptile(
 
         def support_loss(weights, rows):
             batch = support if rows is None else jax.tree.map(lambda leaf: leaf[rows], support)
-            return mean_loss(loss_fn, net.apply(weights, batch.x), batch)
+            return set_loss(net, weights, batch, loss_fn)
 
         weights, _ = inner_loop(
             rule,
@@ -77,7 +77,7 @@ def reptile(
 
     def adapt(params, key, support):
         weights = train(params, key, support)
-        return normalised_by(weights, statistics_of(net, weights, support.x))
+        return normalised_by(weights, record_set(net, weights, support)[1])
 
     def predict(params, adapted, x):
         del params

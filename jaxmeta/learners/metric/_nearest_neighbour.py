@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.learner import Examples, Learner
+from jaxmeta.learners.metric._distances import squared_euclidean
 from jaxmeta.losses import is_labelled, query_loss
 
 
@@ -23,14 +24,9 @@ def nearest_neighbour() -> Learner:
 
     def predict(params, adapted, x):
         del params
-        near = _squared_distances(x, adapted.x)  # [M, S]
+        near = squared_euclidean(x.reshape(len(x), -1), adapted.x.reshape(len(adapted.x), -1))
         belongs = (adapted.y > 0) & is_labelled(Examples(*adapted))[:, None]  # [S, N]
         return -jnp.min(jnp.where(belongs, near[..., None], jnp.finfo(near.dtype).max), axis=1)
 
     loss = query_loss(adapt, predict, lambda logits, y: -jnp.sum(jax.nn.log_softmax(logits) * y, 1))
     return Learner(init, adapt, predict, loss)
-
-
-def _squared_distances(x, support):
-    x, support = x.reshape(len(x), -1), support.reshape(len(support), -1)
-    return jnp.sum(jnp.square(x[:, None] - support), axis=-1)

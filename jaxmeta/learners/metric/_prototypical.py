@@ -1,11 +1,14 @@
 """Prototypical networks.
 
 Snell, Swersky & Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017,
-https://arxiv.org/abs/1703.05175, equations 1 and 2.
-Differs from the paper: batch normalisation uses the support set's statistics for support and query,
-in training and at test, where the released code uses the whole batch's and running averages.
+https://arxiv.org/abs/1703.05175, equations 1 and 2; with `refine_steps`, soft k-means of Ren et
+al., "Meta-Learning for Semi-Supervised Few-Shot Classification", ICLR 2018,
+https://arxiv.org/abs/1803.00676, equation 3.
+Differs from the papers: batch normalisation uses the support set's statistics for support and
+query, in training and at test, where the released code uses the whole batch's and running averages.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,43 +16,79 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Learner, Net
-from jaxmeta.losses import LossFn, is_labelled, query_loss
-from jaxmeta.networks.normalisation import normalised_by, statistics_of
+from jaxmeta.learners.metric._distances import squared_euclidean
+from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss
+from jaxmeta.networks.normalisation import normalised_by, record_set
 
 
 class Prototypes(NamedTuple):
     """What a task leaves behind."""
 
     centres: jax.Array  # [N, D]
+    is_present: jax.Array  # [N] bool: the class has labelled support rows
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
-def prototypical(embed: Net, *, loss_fn: LossFn = optax.softmax_cross_entropy) -> Learner:
+def prototypical(
+    embed: Net,
+    *,
+    distance: Callable[[jax.Array, jax.Array], jax.Array] = squared_euclidean,
+    refine_steps: int = 0,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+) -> Learner:
     """Classifies by the nearest class mean of a learned embedding.
 
-    `c_n = mean f(x_i)` over the support rows of class n; the logits are `-|f(x) - c_n|^2`.
+    `c_n = mean f(x_i)` over the support rows of class n; the logits are `-d(f(x), c_n)`.
 
     Args:
       embed: maps `[M, *X]` to embeddings `[M, D]`.
+      distance: maps `[M, D]` and `[N, D]` to `[M, N]`; `learners.metric.squared_euclidean` or
+        `learners.metric.cosine`.
+      refine_steps: times the unlabelled support rows (all-zero labels) are shared among the
+        centres, each by the softmax of its logits, and the centres taken anew. 0 leaves them out.
       loss_fn: loss per example of the logits.
 
     Returns a `Learner` whose parameters are those of `embed` and whose adapted value is
-    `Prototypes`. A class without support rows has its centre at zero.
+    `Prototypes`. A class without labelled support rows is never predicted.
+
+    Raises:
+      ValueError: `refine_steps` is below 0.
     """
+    if refine_steps < 0:
+        raise ValueError(f"refine_steps must be >= 0, got {refine_steps}.")
 
     def init(key, episode):
         return embed.init(key, episode.support.x)
 
     def adapt(params, key, support):
         del key  # Class means need no randomness.
-        statistics = statistics_of(embed, params, support.x)
-        embedded = embed.apply(params, support.x)
-        weights = support.y * is_labelled(support)[:, None]  # [S, N]
-        counts = jnp.maximum(weights.sum(0), 1)
-        return Prototypes(weights.T @ embedded / counts[:, None], statistics)
+        embedded, statistics = record_set(embed, params, support)
+        labels = support.y * is_labelled(support)[:, None]  # [S, N]
+        present = is_present(support)
+
+        def refined(centres, _):
+            shares = jax.nn.softmax(among(-distance(embedded, centres), present))
+            shares = jnp.where(_is_unlabelled(support)[:, None], shares, labels)
+            return _means(embedded, shares), None
+
+        centres = _means(embedded, labels)
+        if refine_steps:
+            centres, _ = jax.lax.scan(refined, centres, length=refine_steps)
+        return Prototypes(centres, present, statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(normalised_by(params, adapted.statistics), x)
-        return -jnp.sum(jnp.square(embedded[:, None] - adapted.centres), axis=-1)
+        return among(-distance(embedded, adapted.centres), adapted.is_present)
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+
+
+def _means(embedded, weights):
+    """Means `[N, D]` of `[S, D]` under weights `[S, N]`; zero where all are zero."""
+    counts = jnp.sum(weights, axis=0)
+    return weights.T @ embedded / jnp.where(counts > 0, counts, 1)[:, None]
+
+
+def _is_unlabelled(support):
+    unlabelled = jnp.all(support.y == 0, axis=-1)
+    return unlabelled if support.is_valid is None else unlabelled & support.is_valid

@@ -1,0 +1,158 @@
+"""Matching networks.
+
+Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016,
+https://arxiv.org/abs/1606.04080, equations 1 to 6.
+Differs from the paper: with full context the support rows come in an order drawn from the learner's
+key, the paper naming none; batch normalisation uses the support set's statistics for both sets.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.learner import Learner, Net
+from jaxmeta.learners.metric._distances import similarity
+from jaxmeta.losses import LossFn, among, is_labelled, query_loss
+from jaxmeta.networks.normalisation import normalised_by, record_set
+
+
+class MatchingParams(NamedTuple):
+    """Meta-parameters of `matching`."""
+
+    embed: Any  # f' and g'
+    support: Any  # of the LSTMs over the support set; {} without full context
+    query: Any  # of the LSTM over queries; {} without full context
+
+
+class Attended(NamedTuple):
+    """What a task leaves behind: the rows that queries attend to."""
+
+    embedded: jax.Array  # [S, D], the paper's g(x_i, S)
+    labels: jax.Array  # [S, N], zero for rows without a label
+    is_valid: jax.Array  # [S] bool
+    statistics: Any  # of the support set in the embedding, {} without batch normalisation
+
+
+def matching(
+    embed: Net,
+    *,
+    full_context: bool = False,
+    processing_steps: int = 3,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+) -> Learner:
+    """Classifies by attention over the labelled support rows.
+
+    `P(y | x, S) = sum_i a(x, x_i) y_i` with `a = softmax_i cos(f(x), g(x_i))` (equation 1).
+
+    Args:
+      embed: maps `[M, *X]` to embeddings `[M, D]`; both `f'` and `g'`.
+      full_context: embed each support row in the light of all others, by a bidirectional LSTM over
+        the set, and each query in the light of the set, by an LSTM that reads from it (section
+        2.1.2 and the appendix). The result then depends on the order of the support rows.
+      processing_steps: how often a query's LSTM reads, with full context.
+      loss_fn: loss per example of the logarithms of the probabilities.
+
+    Returns a `Learner` with `MatchingParams` whose adapted value is `Attended` and whose outputs
+    are log-probabilities `[M, N]`: softmax gives the probabilities back. A class without labelled
+    support rows has probability zero.
+
+    Raises:
+      ValueError: `processing_steps` is below 1.
+    """
+    if processing_steps < 1:
+        raise ValueError(f"processing_steps must be >= 1, got {processing_steps}.")
+    support_context, query_context = _SupportContext(), _QueryContext(processing_steps)
+
+    def init(key, episode):
+        key_embed, key_support, key_query = jax.random.split(key, 3)
+        params = embed.init(key_embed, episode.support.x)
+        if not full_context:
+            return MatchingParams(params, {}, {})
+        embedded = embed.apply(params, episode.support.x)
+        is_valid = jnp.ones(len(embedded), bool)
+        return MatchingParams(
+            params,
+            support_context.init(key_support, embedded, jnp.sum(is_valid)),
+            query_context.init(key_query, embedded, embedded, is_valid),
+        )
+
+    def adapt(params, key, support):
+        embedded, statistics = record_set(embed, params.embed, support)
+        is_valid = support.is_valid
+        is_valid = jnp.ones(len(embedded), bool) if is_valid is None else is_valid
+        if full_context:
+            order = jax.random.permutation(key, len(embedded))
+            order = order[jnp.argsort(~is_valid[order], stable=True)]  # Padding comes last.
+            encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))
+            embedded = embedded.at[order].set(encoded)
+        labels = support.y * is_labelled(support)[:, None]
+        return Attended(embedded, labels, is_valid, statistics)
+
+    def predict(params, adapted, x):
+        embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
+        if full_context:
+            embedded = query_context.apply(
+                params.query, embedded, adapted.embedded, adapted.is_valid
+            )
+        cosines = similarity(embedded, adapted.embedded)  # [M, S]
+        return _log_attention(cosines, adapted.labels)
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+
+
+def _log_attention(scores, labels):
+    """`log sum_i softmax(scores)_i y_i`, `[M, N]`, over the rows that have a label."""
+    total = jnp.sum(labels, axis=1)  # [S]
+    present = jnp.sum(labels, axis=0) > 0
+    shares = jax.nn.softmax(among(scores, total > 0)) @ labels
+    return among(jnp.log(jnp.where(present, shares, 1)), present)
+
+
+class _SupportContext(nn.Module):
+    """`g = g' + h_forward + h_backward` (appendix, "The Fully Conditional Embedding g")."""
+
+    @nn.compact
+    def __call__(self, embedded, n_valid):
+        """Rows `[S, D]` of which the first `n_valid` count."""
+        width = embedded.shape[1]
+        both = nn.Bidirectional(
+            nn.RNN(nn.OptimizedLSTMCell(width)),
+            nn.RNN(nn.OptimizedLSTMCell(width)),
+            merge_fn=jnp.add,
+        )
+        zeros = jnp.zeros((1, width), embedded.dtype)
+        start = ((zeros, zeros), (zeros, zeros))
+        outputs = both(embedded[None], initial_carry=start, seq_lengths=n_valid[None])
+        return embedded + outputs[0]
+
+
+class _QueryContext(nn.Module):
+    """`h_k = LSTM(f', [h_{k-1}, r_{k-1}], c_{k-1}) + f'` (equations 3 to 6)."""
+
+    processing_steps: int
+
+    @nn.compact
+    def __call__(self, queries, support, is_valid):
+        """Queries `[M, D]` by themselves, each reading from the valid support rows `[S, D]`."""
+
+        def process(cell, carry, _):
+            c, h = carry
+            weights = jax.nn.softmax(among(h @ support.T, is_valid))
+            # The gates are linear in [f', h, r], so the read-out may enter beside f'.
+            inputs = jnp.concatenate([queries, weights @ support], axis=1)
+            (c, output), _ = cell((c, h), inputs)
+            return (c, output + queries), None
+
+        scan = nn.scan(
+            process,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            length=self.processing_steps,
+        )
+        # Zero at first, so the first read-out is the mean of the set.
+        start = (jnp.zeros_like(queries), jnp.zeros_like(queries))
+        (_, h), _ = scan(nn.OptimizedLSTMCell(queries.shape[1]), start, None)
+        return h

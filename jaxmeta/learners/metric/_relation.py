@@ -1,0 +1,89 @@
+"""Relation networks.
+
+Sung et al., "Learning to Compare: Relation Network for Few-Shot Learning", CVPR 2018,
+https://arxiv.org/abs/1711.06025, equations 1 to 3.
+Differs from the paper: batch normalisation uses the support set's statistics throughout, those of
+the comparison taken over all pairs of a support row with a class; the released code normalises the
+queries of an episode together, in training and at test (transductive).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.learner import Learner, Net
+from jaxmeta.losses import among, is_labelled, is_present, masked_mean
+from jaxmeta.networks import relation_head
+from jaxmeta.networks.normalisation import normalised_by, record, record_set
+
+
+class RelationParams(NamedTuple):
+    """Meta-parameters of `relation`."""
+
+    embed: Any
+    compare: Any
+
+
+class ClassMaps(NamedTuple):
+    """What a task leaves behind."""
+
+    sums: jax.Array  # [N, ...] of the embeddings of each class's support rows
+    is_present: jax.Array  # [N] bool: the class has labelled support rows
+    statistics: RelationParams  # of the support set in both nets, {} without batch normalisation
+
+
+def relation(embed: Net, compare: Any = None) -> Learner:
+    """Learns the comparison too: a net scores each query with each class.
+
+    `r_mn = g(sum_i f(x_i), f(x_m))` in `[0, 1]`, the sum over the support rows of class n; the loss
+    is the mean squared error of r against the one-hot labels.
+
+    Args:
+      embed: maps `[M, *X]` to maps `[M, h, w, C]` (`networks.relation_embedding`) or vectors
+        `[M, C]`.
+      compare: `init(key, queries, classes)` and `apply(params, queries, classes, is_counted)`,
+        which gives `[M, N]` log-odds of r; `is_counted` `[M * N]` says which pairs a normalisation
+        counts. By default `networks.relation_head()`, the paper's.
+
+    Returns a `Learner` with `RelationParams` whose adapted value is `ClassMaps`. Its outputs
+    `[M, N]` are the log-odds of r, each class by itself: `sigmoid` gives r.
+    """
+    head = relation_head() if compare is None else compare
+
+    def init(key, episode):
+        key_embed, key_compare = jax.random.split(key)
+        params = embed.init(key_embed, episode.support.x)
+        embedded = embed.apply(params, episode.support.x)
+        classes = _class_sums(embedded, episode.support.y)
+        return RelationParams(params, head.init(key_compare, embedded, classes))
+
+    def adapt(params, key, support):
+        del key  # Sums need no randomness.
+        embedded, of_embed = record_set(embed, params.embed, support)
+        is_counted, present = is_labelled(support), is_present(support)
+        sums = _class_sums(embedded, support.y * is_counted[:, None])
+        pairs = (is_counted[:, None] & present).ravel()
+        _, of_compare = record(head, params.compare, embedded, sums, pairs)
+        return ClassMaps(sums, present, RelationParams(of_embed, of_compare))
+
+    def predict(params, adapted, x):
+        statistics = adapted.statistics
+        queries = embed.apply(normalised_by(params.embed, statistics.embed), x)
+        everyone = jnp.broadcast_to(adapted.is_present, (len(x), len(adapted.sums))).ravel()
+        compare = normalised_by(params.compare, statistics.compare)
+        scores = head.apply(compare, queries, adapted.sums, everyone)
+        return among(scores, adapted.is_present)
+
+    def loss(params, key, episode):
+        adapted = adapt(params, key, episode.support)
+        outputs = predict(params, adapted, episode.query.x)
+        errors = jnp.square(jax.nn.sigmoid(outputs) - episode.query.y)
+        is_counted = is_labelled(episode.query)[:, None] & adapted.is_present
+        return masked_mean(errors, is_counted), outputs
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _class_sums(embedded, labels):
+    return jnp.tensordot(labels.T, embedded, axes=1)

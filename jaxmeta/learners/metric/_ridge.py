@@ -1,0 +1,101 @@
+"""Ridge regression as the inner solver (R2-D2).
+
+Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019,
+https://arxiv.org/abs/1805.08136, equations 4 to 6.
+Differs from the paper: the smaller of the two linear systems is solved whatever the method is
+called (the paper: always Woodbury's); as in the released code both sides are divided by the square
+root of the number of rows. Batch normalisation uses the support set's statistics for both sets.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg
+import optax
+
+from jaxmeta.learner import Learner, Net
+from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss
+from jaxmeta.networks.normalisation import normalised_by, record_set
+
+
+class RidgeParams(NamedTuple):
+    """Meta-parameters of `ridge`."""
+
+    embed: Any
+    log_lam: jax.Array  # [] logarithm of the regulariser
+    scale: jax.Array  # [] of the logits, the paper's alpha
+    shift: jax.Array  # [] of the logits, the paper's beta
+
+
+class LinearHead(NamedTuple):
+    """What a task leaves behind."""
+
+    weights: jax.Array  # [D + 1, N], the last row for the constant input
+    is_present: jax.Array  # [N] bool: the class has labelled support rows
+    statistics: Any  # of the support set in the embedding, {} without batch normalisation
+
+
+def ridge(
+    embed: Net, *, lam: float = 50.0, loss_fn: LossFn = optax.softmax_cross_entropy
+) -> Learner:
+    """Classifies by ridge regression of the labels on a learned embedding.
+
+    With rows `X = [f(x_i), 1] / sqrt(S)` and labels `Y / sqrt(S)`, `W = (X'X + lam I)^-1 X'Y` or,
+    for fewer rows than columns, the same by `X'(XX' + lam I)^-1 Y`; the logits are
+    `scale [f(x), 1] W + shift`.
+
+    Args:
+      embed: maps `[M, *X]` to embeddings `[M, D]`.
+      lam: where the regulariser starts; it is learned, as are scale and shift.
+      loss_fn: loss per example of the logits.
+
+    Returns a `Learner` with `RidgeParams` whose adapted value is `LinearHead`. A class without
+    labelled support rows is never predicted.
+
+    Raises:
+      ValueError: `lam` is not finite and positive.
+    """
+    if not (math.isfinite(lam) and lam > 0):
+        raise ValueError(f"lam must be finite and > 0, got {lam}.")
+
+    def init(key, episode):
+        params = embed.init(key, episode.support.x)
+        return RidgeParams(params, jnp.log(lam), jnp.ones(()), jnp.zeros(()))
+
+    def adapt(params, key, support):
+        del key  # The solution is closed.
+        embedded, statistics = record_set(embed, params.embed, support)
+        is_counted = is_labelled(support)[:, None]
+        factor = jax.lax.rsqrt(jnp.maximum(jnp.sum(is_counted), 1).astype(embedded.dtype))
+        # Rows that do not count are zero: they add nothing to either system.
+        inputs = jnp.where(is_counted, with_constant(embedded), 0) * factor
+        labels = jnp.where(is_counted, support.y, 0) * factor
+        lam = jnp.exp(params.log_lam)
+        solve = woodbury if len(inputs) < inputs.shape[1] else primal
+        return LinearHead(solve(inputs, labels, lam), is_present(support), statistics)
+
+    def predict(params, adapted, x):
+        embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
+        logits = params.scale * (with_constant(embedded) @ adapted.weights) + params.shift
+        return among(logits, adapted.is_present)
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+
+
+def with_constant(embedded: jax.Array) -> jax.Array:
+    """`[M, D]` with a last column of ones."""
+    return jnp.concatenate([embedded, jnp.ones_like(embedded[:, :1])], axis=1)
+
+
+def primal(inputs: jax.Array, targets: jax.Array, lam: jax.Array) -> jax.Array:
+    """`(X'X + lam I)^-1 X'Y`, `[D, N]` of `[S, D]` and `[S, N]` (equation 4)."""
+    system = inputs.T @ inputs + lam * jnp.eye(inputs.shape[1], dtype=inputs.dtype)
+    return jax.scipy.linalg.solve(system, inputs.T @ targets, assume_a="pos")
+
+
+def woodbury(inputs: jax.Array, targets: jax.Array, lam: jax.Array) -> jax.Array:
+    """`X'(XX' + lam I)^-1 Y`: the same, by a system of the size of the set (equation 5)."""
+    system = inputs @ inputs.T + lam * jnp.eye(len(inputs), dtype=inputs.dtype)
+    return inputs.T @ jax.scipy.linalg.solve(system, targets, assume_a="pos")

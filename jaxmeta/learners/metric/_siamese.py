@@ -1,0 +1,93 @@
+"""Siamese networks.
+
+Koch, Zemel & Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition", ICML Deep
+Learning Workshop 2015, section 3.
+Differs from the paper: the pairs are those of an episode's query with its support rows, equal and
+unequal pairs weighing a half each in place of being drawn in equal numbers; no weight decay and no
+layer-wise rates; any embedding; batch normalisation, where the embedding has it, uses the support
+set's statistics. K shots are averaged, as in later work; the paper has one.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.learner import Learner, Net
+from jaxmeta.losses import among, is_labelled, masked_mean
+from jaxmeta.networks.normalisation import normalised_by, record_set
+
+
+class SiameseParams(NamedTuple):
+    """Meta-parameters of `siamese`."""
+
+    embed: Any
+    head: Any  # the weights alpha_j and the bias of the L1 distance
+
+
+class Twins(NamedTuple):
+    """What a task leaves behind: the rows that queries are paired with."""
+
+    embedded: jax.Array  # [S, D]
+    labels: jax.Array  # [S, N], zero for rows without a label
+    statistics: Any  # of the support set in the embedding, {} without batch normalisation
+
+
+def siamese(embed: Net) -> Learner:
+    """Learns whether two inputs are of one class; classifies by the likeliest twin.
+
+    `p(x, x') = sigmoid(sum_j alpha_j |f_j(x) - f_j(x')| + b)`. A class has the mean of p over its
+    support rows.
+
+    Args:
+      embed: maps `[M, *X]` to embeddings `[M, D]`.
+
+    Returns a `Learner` with `SiameseParams` whose adapted value is `Twins`. Its outputs `[M, N]`
+    are the log-odds of that mean, each class by itself: `sigmoid` gives p, and its `loss` is the
+    cross-entropy of pairs.
+    """
+    head = nn.Dense(1)
+
+    def init(key, episode):
+        key_embed, key_head = jax.random.split(key)
+        params = embed.init(key_embed, episode.support.x)
+        embedded = embed.apply(params, episode.support.x)
+        return SiameseParams(params, head.init(key_head, embedded))
+
+    def adapt(params, key, support):
+        del key  # Pairs need no randomness.
+        embedded, statistics = record_set(embed, params.embed, support)
+        return Twins(embedded, support.y * is_labelled(support)[:, None], statistics)
+
+    def pair_scores(params, adapted, x):
+        """Log-odds `[M, S]` that each query and each support row are of one class."""
+        embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
+        return head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded))[..., 0]
+
+    def predict(params, adapted, x):
+        return _class_scores(pair_scores(params, adapted, x), adapted.labels)
+
+    def loss(params, key, episode):
+        query = episode.query
+        adapted = adapt(params, key, episode.support)
+        scores = pair_scores(params, adapted, query.x)  # [Q, S]
+        is_twin = query.y @ adapted.labels.T
+        losses = optax.sigmoid_binary_cross_entropy(scores, is_twin)
+        counts = is_labelled(query)[:, None] & (jnp.sum(adapted.labels, axis=1) > 0)
+        equal, unequal = (masked_mean(losses, counts & (is_twin == same)) for same in (1, 0))
+        return (equal + unequal) / 2, _class_scores(scores, adapted.labels)
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _class_scores(scores, labels):
+    """Log-odds `[M, N]` of the mean probability over each class's rows, from `[M, S]`."""
+    counts = jnp.sum(labels, axis=0)
+    means = labels / jnp.where(counts > 0, counts, 1)  # [S, N]
+    twin, stranger = jax.nn.sigmoid(scores) @ means, jax.nn.sigmoid(-scores) @ means
+    present = counts > 0
+    tiny = jnp.finfo(scores.dtype).tiny
+    odds = jnp.log(jnp.maximum(twin, tiny)) - jnp.log(jnp.maximum(stranger, tiny))
+    return among(odds, present)

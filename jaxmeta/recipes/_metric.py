@@ -1,0 +1,82 @@
+"""The learner's part of a recipe, metric family: one frozen dataclass per method."""
+
+import dataclasses
+from typing import Literal
+
+import jaxmeta.learners.metric as metric
+from jaxmeta import networks
+from jaxmeta.learner import Learner, Net
+
+
+@dataclasses.dataclass(frozen=True)
+class Prototypical:
+    """Prototypical networks."""
+
+    distance: Literal["squared_euclidean", "cosine"] = "squared_euclidean"
+    """between a query and a class mean"""
+    refine_steps: int = 0
+    """times the unlabelled support images are shared among the class means"""
+
+    def build(self, embed: Net) -> Learner:
+        """The learner on an embedding."""
+        distance = {"squared_euclidean": metric.squared_euclidean, "cosine": metric.cosine}
+        return metric.prototypical(
+            embed, distance=distance[self.distance], refine_steps=self.refine_steps
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Matching:
+    """Matching networks."""
+
+    full_context: bool = False
+    """embed support images and queries in the light of the whole support set"""
+    processing_steps: int = 3
+    """how often a query reads from the support set, with full context"""
+
+    def build(self, embed: Net) -> Learner:
+        """The learner on an embedding."""
+        return metric.matching(
+            embed, full_context=self.full_context, processing_steps=self.processing_steps
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Siamese:
+    """Siamese networks."""
+
+    def build(self, embed: Net) -> Learner:
+        """The learner on an embedding."""
+        return metric.siamese(embed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Relation:
+    """Relation networks."""
+
+    width: int = 64
+    """channels of the comparison's convolutions"""
+    hidden: int = 8
+    """units before the score"""
+    padding: Literal["SAME", "VALID"] = "SAME"
+    """of the comparison's convolutions"""
+
+    def build(self, embed: Net) -> Learner:
+        """The learner on an embedding."""
+        compare = networks.relation_head(width=self.width, hidden=self.hidden, padding=self.padding)
+        return metric.relation(embed, compare)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ridge:
+    """Ridge regression (R2-D2)."""
+
+    lam: float = 50.0
+    """where the learned regulariser starts"""
+
+    def build(self, embed: Net) -> Learner:
+        """The learner on an embedding."""
+        return metric.ridge(embed, lam=self.lam)
+
+
+METRIC = (Prototypical, Matching, Siamese, Relation, Ridge)
