@@ -17,15 +17,17 @@ HEAD = (
 
 
 def table(results: Path = RESULTS) -> str:
-    """Markdown, one row per `evaluation.json`."""
-    rows = [row(json.loads(path.read_text())) for path in sorted(results.glob("*/evaluation.json"))]
+    """Markdown, one row per evaluation of a run."""
+    files = sorted(results.glob("*/evaluation*.json"))
+    rows = [row(json.loads(path.read_text()), path.name) for path in files]
     return "\n".join([HEAD, *rows])
 
 
-def row(result: dict) -> str:
-    """One run."""
+def row(result: dict, file: str) -> str:
+    """One evaluation."""
+    elsewhere = "" if file == "evaluation.json" else f" at {result['setting']}"
     cells = [
-        f"`{result['recipe']}`",
+        f"`{result['recipe']}`{elsewhere}",
         result["paper"],
         result["published"],
         _ours(result),

@@ -53,6 +53,10 @@ class EvaluateOptions:
     """folder of the run"""
     n_episodes: int | None = None
     """episodes; None: as many as the recipe says"""
+    n_way: int | None = None
+    """classes per episode, of metric learners; None: as the recipe says"""
+    k_shot: int | None = None
+    """support images per class; None: as the recipe says"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +108,7 @@ def train(arguments: Sequence[str]) -> None:
             )
         )
         sys.exit(130)
-    _evaluate(options.run_dir, None)
+    _evaluate(options.run_dir)
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -112,7 +116,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     options = tyro.cli(EvaluateOptions, args=arguments, prog="jaxmeta evaluate")
     recipes.read_config(options.run)  # A wrong folder is said before anything starts.
     recipes.use_all_cores()
-    _evaluate(options.run, options.n_episodes)
+    at = {"n_way": options.n_way, "k_shot": options.k_shot}
+    _evaluate(options.run, n_episodes=options.n_episodes, **at)
 
 
 def plot(arguments: Sequence[str]) -> None:
@@ -175,8 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-def _evaluate(run_dir, n_episodes):
-    results = recipes.evaluate_run(run_dir, n_episodes=n_episodes)
+def _evaluate(run_dir, **settings):
+    results = recipes.evaluate_run(run_dir, **settings)
     print(f"{results['recipe']}, {results['setting']}, step {results['step_of_best_validation']}")
     rows = {
         "inductive": "each query by itself",
@@ -189,7 +194,7 @@ def _evaluate(run_dir, n_episodes):
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
-    print(f"  saved {Path(run_dir) / 'evaluation.json'} and {picture}")
+    print(f"  saved {Path(run_dir) / results['file']} and {picture}")
 
 
 def _number(results, row):

@@ -33,11 +33,16 @@ class Matching:
     """embed support images and queries in the light of the whole support set"""
     processing_steps: int = 3
     """how often a query reads from the support set, with full context"""
+    scale: float = 10.0
+    """factor of the cosines; the paper's is 1"""
 
     def build(self, embed: Net) -> Learner:
         """The learner on an embedding."""
         return metric.matching(
-            embed, full_context=self.full_context, processing_steps=self.processing_steps
+            embed,
+            full_context=self.full_context,
+            processing_steps=self.processing_steps,
+            scale=self.scale,
         )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 
 from jaxmeta.learners.metric import nearest_neighbour
-from jaxmeta.recipes._all import find
+from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._experiment import Experiment, build
+from jaxmeta.recipes._metric import METRIC
 from jaxmeta.recipes._recipe import Images, Recipe, from_dict
 from jaxmeta.training import Fitted, evaluate, fit, init_state
 from jaxmeta.training.checkpoint import Checkpoints, write_json
@@ -75,19 +76,33 @@ def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
         raise ValueError(f"{path} is not the config of a run: {error}.") from error
 
 
-def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run_dir: str | Path,
+    *,
+    n_episodes: int | None = None,
+    n_way: int | None = None,
+    k_shot: int | None = None,
+) -> dict[str, Any]:
     """Meta-tests the best parameters of a run and writes `evaluation.json`.
 
     Both protocols for images, inductive first; on the same episodes, fresh parameters untrained
     and for images the floor of raw pixels; and the metric after each number of inner steps for
     gradient-based learners.
 
+    Args:
+      run_dir: folder of the run.
+      n_episodes: by default those of the recipe.
+      n_way, k_shot: of the episodes, by default those of the recipe; at another setting the file is
+        `evaluation-20w5s.json` and alike.
+
     Returns what was written.
 
     Raises:
       FileNotFoundError: the folder holds no run, or a run without a checkpoint.
+      ValueError: the learner or the task does not take another setting.
     """
     name, recipe = read_config(run_dir)
+    recipe, file = _at_setting(name, recipe, n_way, k_shot)
     key = stream(recipe, META_TEST)
     with closing(Checkpoints(run_dir)) as checkpoints:
         step, trained = checkpoints.best_step(), checkpoints.last_step()
@@ -102,6 +117,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     score = partial(evaluate, sample=sample, key=key, metric=experiment.metric)
     score_all = partial(score, n_episodes=n_episodes)
     results: dict[str, Any] = {
+        "file": file,
         "recipe": name,
         "setting": next(iter(experiment.meta_test)),
         "metric": "accuracy" if is_images else "mean squared error",
@@ -125,8 +141,36 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         results["adaptation"] = _adaptation(
             experiment, params, partial(score, n_episodes=min(n_episodes, recipe.curve_episodes))
         )
-    write_json(Path(run_dir) / EVALUATION, results)
+    write_json(Path(run_dir) / file, results)
     return results
+
+
+def _at_setting(
+    name: str, recipe: Recipe, n_way: int | None, k_shot: int | None
+) -> tuple[Recipe, str]:
+    """The recipe tested at another way and shot, and the name of the evaluation's file."""
+    task = recipe.task
+    if n_way is None and k_shot is None:
+        return recipe, EVALUATION
+    if not isinstance(task, Images):
+        raise ValueError("n_way and k_shot are of image classification; this run is of another.")
+    n_way, k_shot = n_way or task.n_way, k_shot or task.k_shot
+    if n_way != task.n_way and not isinstance(recipe.learner, METRIC):
+        raise ValueError(
+            f"n_way must be {task.n_way}, as many classes as the net of this run has outputs for, "
+            f"got {n_way}; metric learners alone take any."
+        )
+    if (n_way, k_shot) == (task.n_way, task.k_shot):
+        return recipe, EVALUATION
+    here, there = f"{task.n_way}w{task.k_shot}s", f"{n_way}w{k_shot}s"
+    known = ALL.get(name.replace(here, there))
+    recipe = dataclasses.replace(
+        recipe,
+        paper=known.paper if known else recipe.paper,
+        published=known.published if known else "none at this setting",
+        task=dataclasses.replace(task, n_way=n_way, k_shot=k_shot),
+    )
+    return recipe, f"evaluation-{there}.json"
 
 
 def _adaptation(experiment: Experiment, params: Any, score: Callable) -> dict:

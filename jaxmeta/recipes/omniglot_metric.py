@@ -64,14 +64,14 @@ OMNIGLOT_METRIC = {
         "matching",
         "Vinyals et al. 2016, section 4.1 and table 1, without full context",
         _published("98.1", "98.9", "93.8", "98.5"),
-        "",
+        "; cosines times 10",
         Matching(),
     ),
     **_four(
         "matching-full-context",
         "Vinyals et al. 2016, section 2.1.2, full context embeddings",
         dict.fromkeys(SETTINGS, "none"),
-        "; 3 processing steps",
+        "; cosines times 10; 3 processing steps",
         Matching(full_context=True),
     ),
     **_four(

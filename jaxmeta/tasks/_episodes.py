@@ -13,9 +13,10 @@ from jaxmeta.learner import Episode, Examples
 def episodes(
     class_data: ClassData,
     *,
-    n_way: int,
-    k_shot: int,
+    n_way: int | tuple[int, int],
+    k_shot: int | tuple[int, int],
     q_queries: int,
+    unlabelled: int = 0,
     rotations: bool = False,
 ) -> Callable[[jax.Array], Episode]:
     """N-way K-shot episodes: classes without replacement, support and query disjoint.
@@ -24,31 +25,37 @@ def episodes(
 
     Args:
       class_data: images with their classes.
-      n_way: classes per episode.
-      k_shot: support rows per class.
+      n_way: classes per episode; or the smallest and largest number of them, each as likely. All
+        episodes have the shapes of the largest: rows too many hold zeros, and `is_valid` says so.
+      k_shot: support rows per class; or the smallest and largest number, one for all classes.
       q_queries: query rows per class.
+      unlabelled: further support rows per class, after all others, whose labels are zero.
       rotations: images turned by 0, 90, 180 and 270 degrees are four classes; an episode turns all
         images of a class alike (Santoro et al. 2016).
 
     Returns `sample(key) -> Episode`, pure and jittable: `x` float32 (`[0, 1]` for uint8 images),
-    `y` one-hot float32 `[M, n_way]`.
+    `y` one-hot float32 `[M, n_way]`; `is_valid` is None where both numbers are fixed.
 
     Raises:
-      ValueError: a count is below 1, there are too few classes, a class has fewer than
-        `k_shot + q_queries` images, or `rotations` meets images that are not square.
+      ValueError: a count is below 1, a range runs backwards, there are too few classes, a class has
+        fewer than `k_shot + q_queries + unlabelled` images, or `rotations` meets images that are
+        not square.
     """
-    for name, count in (("n_way", n_way), ("k_shot", k_shot), ("q_queries", q_queries)):
-        if count < 1:
-            raise ValueError(f"{name} must be >= 1, got {count}.")
+    least_way, n_way = _range("n_way", n_way)
+    least_shot, k_shot = _range("k_shot", k_shot)
+    _range("q_queries", q_queries)
+    if unlabelled < 0:
+        raise ValueError(f"unlabelled must be >= 0, got {unlabelled}.")
     turns = 4 if rotations else 1
     n_classes = class_data.n_classes
     if n_way > turns * n_classes:
         raise ValueError(f"n_way must be at most the {turns * n_classes} classes, got {n_way}.")
-    shots = k_shot + q_queries
+    shots = k_shot + q_queries + unlabelled
     smallest = int(np.argmin(class_data.counts))
     if class_data.counts[smallest] < shots:
+        names = "k_shot + q_queries" + (" + unlabelled" if unlabelled else "")
         raise ValueError(
-            f"every class must have k_shot + q_queries = {shots} images or more, but "
+            f"every class must have {names} = {shots} images or more, but "
             f"{class_data.class_names[smallest]!r} has {class_data.counts[smallest]}."
         )
     shape = class_data.images.shape[1:]
@@ -60,9 +67,10 @@ def episodes(
     starts = jnp.asarray(np.cumsum(class_data.counts) - class_data.counts)
     largest = int(np.max(class_data.counts))
     labels = jnp.eye(n_way)
+    varies = (least_way, least_shot) != (n_way, k_shot)
 
     def sample(key):
-        key_classes, key_rows = jax.random.split(key)
+        key_classes, key_rows, key_size = jax.random.split(key, 3)
         # The places of the largest of uniform numbers: a draw without replacement that needs no
         # full sort, in random order.
         scores = jax.random.uniform(key_classes, (turns * n_classes,))
@@ -70,16 +78,36 @@ def episodes(
         chosen, turn = drawn % n_classes, drawn // n_classes
         scores = jax.random.uniform(key_rows, (n_way, largest))
         scores = jnp.where(jnp.arange(largest) < counts[chosen, None], scores, -1.0)
-        rows = starts[chosen, None] + jax.lax.top_k(scores, shots)[1]  # [N, k_shot + q_queries]
+        rows = starts[chosen, None] + jax.lax.top_k(scores, shots)[1]  # [N, shots]
         x = _as_float(images[rows])
         if rotations:
             x = jax.vmap(_turn)(x, turn)
-        return Episode(
-            _examples(x[:, :k_shot], labels),
-            _examples(x[:, k_shot:], labels),
-        )
+        support_x, query_x, unlabelled_x = jnp.split(x, (k_shot, k_shot + q_queries), axis=1)
+        support, query = _examples(support_x, labels), _examples(query_x, labels)
+        extra = _examples(unlabelled_x, jnp.zeros_like(labels))
+        if varies:
+            key_way, key_shot = jax.random.split(key_size)
+            way = jax.random.randint(key_way, (), least_way, n_way + 1)
+            shot = jax.random.randint(key_shot, (), least_shot, k_shot + 1)
+            is_drawn = jnp.arange(n_way)[:, None] < way  # [N, 1]
+            support = _padded(support, is_drawn & (jnp.arange(k_shot) < shot))
+            query = _padded(query, is_drawn & jnp.ones(q_queries, bool))
+            extra = _padded(extra, is_drawn & jnp.ones(unlabelled, bool))
+        if unlabelled:
+            support = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), support, extra)
+        return Episode(support, query)
 
     return sample
+
+
+def _range(name, count):
+    """Smallest and largest of a count given as one number or as both."""
+    least, most = count if isinstance(count, tuple) else (count, count)
+    if least < 1:
+        raise ValueError(f"{name} must be >= 1, got {least}.")
+    if least > most:
+        raise ValueError(f"{name} must go from the smaller to the larger, got {count}.")
+    return least, most
 
 
 def _as_float(images):
@@ -97,3 +125,13 @@ def _turn(images, quarters):
 def _examples(x, labels):
     n_way, shots = x.shape[:2]
     return Examples(x.reshape(n_way * shots, *x.shape[2:]), jnp.repeat(labels, shots, axis=0))
+
+
+def _padded(examples, is_valid):
+    """Zeros where not `is_valid` `[N, shots]`."""
+    is_valid = is_valid.ravel()
+
+    def keep(leaf):
+        return jnp.where(is_valid.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0)
+
+    return Examples(keep(examples.x), keep(examples.y), is_valid)
