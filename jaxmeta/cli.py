@@ -194,7 +194,7 @@ def _evaluate(run_dir, **settings):
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
-    print(f"  saved {Path(run_dir) / results['file']} and {picture}")
+    print(f"  saved evaluation and picture in {run_dir}: {picture.name}")
 
 
 def _number(results, row):

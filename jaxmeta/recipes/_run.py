@@ -117,7 +117,6 @@ def evaluate_run(
     score = partial(evaluate, sample=sample, key=key, metric=experiment.metric)
     score_all = partial(score, n_episodes=n_episodes)
     results: dict[str, Any] = {
-        "file": file,
         "recipe": name,
         "setting": next(iter(experiment.meta_test)),
         "metric": "accuracy" if is_images else "mean squared error",

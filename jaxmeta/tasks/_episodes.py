@@ -41,21 +41,21 @@ def episodes(
         fewer than `k_shot + q_queries + unlabelled` images, or `rotations` meets images that are
         not square.
     """
-    least_way, n_way = _range("n_way", n_way)
-    least_shot, k_shot = _range("k_shot", k_shot)
+    least_way, most_way = _range("n_way", n_way)
+    least_shot, most_shot = _range("k_shot", k_shot)
     _range("q_queries", q_queries)
     if unlabelled < 0:
         raise ValueError(f"unlabelled must be >= 0, got {unlabelled}.")
     turns = 4 if rotations else 1
     n_classes = class_data.n_classes
-    if n_way > turns * n_classes:
-        raise ValueError(f"n_way must be at most the {turns * n_classes} classes, got {n_way}.")
-    shots = k_shot + q_queries + unlabelled
+    if most_way > turns * n_classes:
+        raise ValueError(f"n_way must be at most the {turns * n_classes} classes, got {most_way}.")
+    total = most_shot + q_queries + unlabelled
     smallest = int(np.argmin(class_data.counts))
-    if class_data.counts[smallest] < shots:
+    if class_data.counts[smallest] < total:
         names = "k_shot + q_queries" + (" + unlabelled" if unlabelled else "")
         raise ValueError(
-            f"every class must have {names} = {shots} images or more, but "
+            f"every class must have {names} = {total} images or more, but "
             f"{class_data.class_names[smallest]!r} has {class_data.counts[smallest]}."
         )
     shape = class_data.images.shape[1:]
@@ -66,31 +66,31 @@ def episodes(
     counts = jnp.asarray(class_data.counts)
     starts = jnp.asarray(np.cumsum(class_data.counts) - class_data.counts)
     largest = int(np.max(class_data.counts))
-    labels = jnp.eye(n_way)
-    varies = (least_way, least_shot) != (n_way, k_shot)
+    labels = jnp.eye(most_way)
+    varies = (least_way, least_shot) != (most_way, most_shot)
 
     def sample(key):
         key_classes, key_rows, key_size = jax.random.split(key, 3)
         # The places of the largest of uniform numbers: a draw without replacement that needs no
         # full sort, in random order.
         scores = jax.random.uniform(key_classes, (turns * n_classes,))
-        drawn = jax.lax.top_k(scores, n_way)[1]
+        drawn = jax.lax.top_k(scores, most_way)[1]
         chosen, turn = drawn % n_classes, drawn // n_classes
-        scores = jax.random.uniform(key_rows, (n_way, largest))
+        scores = jax.random.uniform(key_rows, (most_way, largest))
         scores = jnp.where(jnp.arange(largest) < counts[chosen, None], scores, -1.0)
-        rows = starts[chosen, None] + jax.lax.top_k(scores, shots)[1]  # [N, shots]
+        rows = starts[chosen, None] + jax.lax.top_k(scores, total)[1]  # [N, total]
         x = _as_float(images[rows])
         if rotations:
             x = jax.vmap(_turn)(x, turn)
-        support_x, query_x, unlabelled_x = jnp.split(x, (k_shot, k_shot + q_queries), axis=1)
+        support_x, query_x, unlabelled_x = jnp.split(x, (most_shot, most_shot + q_queries), axis=1)
         support, query = _examples(support_x, labels), _examples(query_x, labels)
         extra = _examples(unlabelled_x, jnp.zeros_like(labels))
         if varies:
             key_way, key_shot = jax.random.split(key_size)
-            way = jax.random.randint(key_way, (), least_way, n_way + 1)
-            shot = jax.random.randint(key_shot, (), least_shot, k_shot + 1)
-            is_drawn = jnp.arange(n_way)[:, None] < way  # [N, 1]
-            support = _padded(support, is_drawn & (jnp.arange(k_shot) < shot))
+            way = jax.random.randint(key_way, (), least_way, most_way + 1)
+            shot = jax.random.randint(key_shot, (), least_shot, most_shot + 1)
+            is_drawn = jnp.arange(most_way)[:, None] < way  # [N, 1]
+            support = _padded(support, is_drawn & (jnp.arange(most_shot) < shot))
             query = _padded(query, is_drawn & jnp.ones(q_queries, bool))
             extra = _padded(extra, is_drawn & jnp.ones(unlabelled, bool))
         if unlabelled:
