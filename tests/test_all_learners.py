@@ -71,7 +71,7 @@ ROWS = {
     "prototypical, cosine": Row(jaxmeta.prototypical(net(), distance=cosine)),
     "prototypical, refined": Row(jaxmeta.prototypical(net(), refine_steps=2)),
     "matching": Row(jaxmeta.matching(net())),
-    # The LSTMs meet the support rows in an order of the key's.
+    # The LSTMs read the support rows one after the other.
     "matching, full context": Row(jaxmeta.matching(net(), full_context=True), is_order_free=False),
     "ridge": Row(jaxmeta.ridge(net(), lam=0.1)),
     # Losses of pairs and of scores by themselves.

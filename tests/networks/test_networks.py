@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxmeta.networks import conv, conv4, max_pool, mlp
+from jaxmeta.learner import Examples
+from jaxmeta.networks import conv, conv4, max_pool, mlp, resnet12
 from jaxmeta.networks.normalisation import (
     BatchNorm,
     has_statistics,
     normalised_by,
     record,
+    record_set,
     without_statistics,
 )
 
@@ -113,6 +115,65 @@ def test_batch_norm_against_numpy(x64):
     np.testing.assert_array_equal(norm.apply(without_statistics(named), x), norm.apply(params, x))
 
 
+@pytest.mark.parametrize("settings, width", [({}, 640), ({"spatial_mean": False}, 16000)])
+def test_resnet12_has_the_sizes_of_the_papers(settings, width):
+    images = jax.ShapeDtypeStruct((2, 84, 84, 3), jnp.float32)
+    outputs, params = jax.eval_shape(
+        resnet12(**settings).init_with_output, jax.random.key(0), images
+    )
+    assert outputs.shape == (2, width)
+    # 3x3 convolutions 3-64-64-64, 64-160-160-160, ..., 1x1 across, two numbers per channel.
+    expected, before = 0, 3
+    for channels in (64, 160, 320, 640):
+        expected += 9 * (before + 2 * channels) * channels + before * channels + 4 * 2 * channels
+        before = channels
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected
+    head = jax.eval_shape(resnet12(5, **settings).init, jax.random.key(0), images)
+    assert head["params"]["head"]["kernel"].shape == (width, 5)
+
+
+def test_a_block_of_resnet12_against_numpy(x64):
+    net = resnet12(widths=(2, 1, 1, 1), spatial_mean=False)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 16, 16, 1))
+    params = net.init(jax.random.key(0), x)
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), params)
+    block = jax.tree.map(np.asarray, params["params"]["block_0"])
+
+    def normalised(x, name):
+        kernel = block[f"{name}_kernel"]
+        low = kernel.shape[0] // 2
+        if low:
+            y = loops(x, kernel, 1, (low, low))
+        else:
+            y = x @ kernel[0, 0]
+        y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5)
+        return y * block[f"{name}_norm"]["scale"] + block[f"{name}_norm"]["bias"]
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.1 * x)
+
+    y = normalised(leaky(normalised(leaky(normalised(x, "layer_0")), "layer_1")), "layer_2")
+    y = leaky(y + normalised(x, "across")).reshape(3, 8, 2, 8, 2, 2).max((2, 4))
+    _, seen = net.apply(params, x, capture_intermediates=True)
+    (output,) = seen["intermediates"]["block_0"]["__call__"]
+    np.testing.assert_allclose(output, y, rtol=1e-9, atol=1e-10)
+
+
+def test_padding_does_not_count_in_batch_norm(x64):
+    rng = np.random.default_rng(1)
+    x, is_valid = rng.normal(size=(5, 3, 3, 2)), np.array([True, False, True, True, False])
+    norm = BatchNorm()
+    params = norm.init(jax.random.key(0), x)
+    expected, statistics = record(norm, params, x[is_valid])
+    holes = np.where(is_valid[:, None, None, None], x, np.nan)
+    outputs, same = record_set(
+        norm, params, Examples(jnp.asarray(holes), jnp.zeros((5, 1)), jnp.asarray(is_valid))
+    )
+    np.testing.assert_allclose(outputs[is_valid], expected, rtol=1e-12)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), same, statistics)
+
+
 def test_init_has_parameters_only():
     params = conv4(5, width=2).init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))
     assert set(params) == {"params"}
@@ -135,7 +196,15 @@ def test_sinusoid_net_has_the_paper_s_sizes():
     assert all((params[layer]["bias"] == 0).all() for layer in params)
 
 
-@pytest.mark.parametrize("make", [lambda: conv4(5, width=0), lambda: conv4(0), lambda: mlp(0)])
+@pytest.mark.parametrize(
+    "make", [lambda: conv4(5, width=0), lambda: conv4(0), lambda: mlp(0), lambda: resnet12(0)]
+)
 def test_bad_sizes_are_refused(make):
     with pytest.raises(ValueError, match="must be >= 1"):
         make()
+
+
+@pytest.mark.parametrize("widths", [(1, 2, 3), (0, 1, 1, 1)])
+def test_resnet12_has_four_blocks(widths):
+    with pytest.raises(ValueError, match="widths must be four numbers >= 1"):
+        resnet12(widths=widths)

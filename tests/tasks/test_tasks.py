@@ -54,6 +54,43 @@ def test_episodes_hold_what_they_promise(rotations):
     assert first_labels == set(range(6))  # Any class may have any label.
 
 
+def test_episodes_of_varying_way_and_shot():
+    data = numbered([6, 7, 6, 6, 6])
+    sample = jax.jit(tasks.episodes(data, n_way=(2, 4), k_shot=(1, 3), q_queries=2))
+    sizes = set()
+    for seed in range(60):
+        support, query = sample(jax.random.key(seed))
+        assert support.x.shape == (12, 3, 3, 1) and query.x.shape == (8, 3, 3, 1)
+        per_class = np.asarray(support.is_valid).reshape(4, 3)
+        way, shot = per_class.any(1).sum(), per_class.any(0).sum()
+        # The first rows of the first classes, in support and query alike.
+        np.testing.assert_array_equal(per_class, np.outer(np.arange(4) < way, np.arange(3) < shot))
+        np.testing.assert_array_equal(query.is_valid, np.repeat(np.arange(4) < way, 2))
+        for part, rows in ((support, 3), (query, 2)):
+            expected = np.repeat(np.eye(4), rows, axis=0) * np.asarray(part.is_valid)[:, None]
+            np.testing.assert_array_equal(part.y, expected)
+            assert (np.asarray(part.x)[~np.asarray(part.is_valid)] == 0).all()
+            assert (np.asarray(part.x)[np.asarray(part.is_valid)].max((1, 2, 3)) > 0).all()
+        sizes.add((int(way), int(shot)))
+    assert sizes == {(way, shot) for way in (2, 3, 4) for shot in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("n_way", [3, (2, 3)])
+def test_unlabelled_support_rows(n_way):
+    data = numbered([6, 7, 6])
+    sample = tasks.episodes(data, n_way=n_way, k_shot=1, q_queries=2, unlabelled=3)
+    support, query = jax.jit(sample)(jax.random.key(1))
+    is_valid = np.ones(12, bool) if support.is_valid is None else np.asarray(support.is_valid)
+    np.testing.assert_array_equal(support.y[3:], np.zeros((9, 3)))
+    # Of the classes of the episode, and none of the images that stand elsewhere.
+    classes = np.repeat([label for label, _, _ in corners(support.x[:3][is_valid[:3]])], 3)
+    extra = corners(support.x[3:][is_valid[3:]])
+    assert [label for label, _, _ in extra] == list(classes)
+    is_query = np.ones(6, bool) if query.is_valid is None else np.asarray(query.is_valid)
+    others = corners(support.x[:3][is_valid[:3]]) + corners(query.x[is_query])
+    assert len({*extra, *others}) == len(extra) + len(others)
+
+
 def test_every_image_is_drawn():
     sample = jax.jit(tasks.episodes(numbered([3, 5]), n_way=2, k_shot=1, q_queries=1))
     seen = set()
@@ -75,6 +112,12 @@ def test_images_are_in_the_unit_range():
     [
         ({"k_shot": 0}, "k_shot must be >= 1, got 0"),
         ({"n_way": 3}, "n_way must be at most the 2 classes, got 3"),
+        ({"n_way": (1, 3)}, "n_way must be at most the 2 classes, got 3"),
+        ({"n_way": (2, 1)}, r"n_way must go from the smaller to the larger, got \(2, 1\)"),
+        ({"k_shot": (0, 2)}, "k_shot must be >= 1, got 0"),
+        ({"q_queries": 0}, "q_queries must be >= 1, got 0"),
+        ({"unlabelled": -1}, "unlabelled must be >= 0, got -1"),
+        ({"unlabelled": 3}, r"k_shot \+ q_queries \+ unlabelled = 5 images or more, but 'class 1'"),
         ({"k_shot": 2, "q_queries": 3}, r"k_shot \+ q_queries = 5 images or more, but 'class 1'"),
     ],
 )

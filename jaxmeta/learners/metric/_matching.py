@@ -2,8 +2,9 @@
 
 Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016,
 https://arxiv.org/abs/1606.04080, equations 1 to 6.
-Differs from the paper: with full context the support rows come in an order drawn from the learner's
-key, the paper naming none; batch normalisation uses the support set's statistics for both sets.
+Differs from the paper: batch normalisation uses the support set's statistics for both sets. With
+full context the support rows are read in the order given, the paper naming none; `tasks.episodes`
+gives the classes in random order.
 """
 
 import math
@@ -86,12 +87,12 @@ def matching(
         )
 
     def adapt(params, key, support):
+        del key  # Attention needs no randomness.
         embedded, statistics = record_set(embed, params.embed, support)
         is_valid = support.is_valid
         is_valid = jnp.ones(len(embedded), bool) if is_valid is None else is_valid
         if full_context:
-            order = jax.random.permutation(key, len(embedded))
-            order = order[jnp.argsort(~is_valid[order], stable=True)]  # Padding comes last.
+            order = jnp.argsort(~is_valid, stable=True)  # Padding comes last.
             encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))
             embedded = embedded.at[order].set(encoded)
         labels = support.y * is_labelled(support)[:, None]

@@ -1,18 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from identity import Identity
 
 import jaxmeta
-from jaxmeta.learners.metric import nearest_neighbour
+from jaxmeta.learners.metric import cosine, nearest_neighbour
 from jaxmeta.networks import conv4
-
-
-class Identity:
-    def init(self, key, x):
-        return {}
-
-    def apply(self, params, x):
-        return x
 
 
 def test_identity_embedding_is_a_linear_classifier(x64):
@@ -35,6 +29,44 @@ def test_unlabelled_and_padded_support_rows_do_not_move_the_centres():
     support = jaxmeta.Examples(x, y, jnp.array([True, True, True, False]))
     adapted = jaxmeta.prototypical(Identity()).adapt({}, jax.random.key(0), support)
     np.testing.assert_array_equal(adapted.centres, [[2.0], [0.0]])
+
+
+def test_cosine_distance_by_hand(x64):
+    rng = np.random.default_rng(4)
+    support, query = rng.normal(size=(6, 4)), rng.normal(size=(5, 4))
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    episode = jaxmeta.make_episode(support, labels, query, [0, 1, 2, 0, 1])
+    _, logits = jaxmeta.prototypical(Identity(), distance=cosine).loss(
+        {}, jax.random.key(0), episode
+    )
+    centres = np.stack([support[labels == n].mean(0) for n in range(3)])
+    norms = np.linalg.norm(query, axis=1)[:, None] * np.linalg.norm(centres, axis=1)
+    np.testing.assert_allclose(logits, query @ centres.T / norms - 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_refinement_is_soft_k_means(x64, steps):
+    # Ren et al. 2018, equation 3, in plain numpy.
+    rng = np.random.default_rng(5)
+    x, labels, query = rng.normal(size=(9, 2)), np.array([0, 1, 2, 0, 1]), rng.normal(size=(4, 2))
+    y = np.concatenate([np.eye(3)[labels], np.zeros((4, 3))])
+    is_valid = np.array([True] * 8 + [False])
+    support = jaxmeta.Examples(jnp.asarray(x), jnp.asarray(y), jnp.asarray(is_valid))
+    centres = np.stack([x[:5][labels == n].mean(0) for n in range(3)])
+    for _ in range(steps):
+        shares = np.exp(-((x[5:8, None] - centres) ** 2).sum(-1))
+        shares = np.concatenate([y[:5], shares / shares.sum(1, keepdims=True)])
+        centres = shares.T @ x[:8] / shares.sum(0)[:, None]
+    learner = jaxmeta.prototypical(Identity(), refine_steps=steps)
+    adapted = learner.adapt({}, jax.random.key(0), support)
+    np.testing.assert_allclose(adapted.centres, centres, rtol=1e-12)
+    logits = learner.predict({}, adapted, jnp.asarray(query))
+    np.testing.assert_allclose(logits, -((query[:, None] - centres) ** 2).sum(-1), rtol=1e-12)
+
+
+def test_bad_values():
+    with pytest.raises(ValueError, match="refine_steps must be >= 0, got -1"):
+        jaxmeta.prototypical(Identity(), refine_steps=-1)
 
 
 def test_batch_normalisation_uses_the_support_set_alone():
