@@ -3,10 +3,11 @@
     jaxmeta train quadratic-learned-optimizer
     python benchmarks/learned_optimizer.py runs/quadratic-learned-optimizer
 
-Andrychowicz et al. 2016, section 3.1. The rates of SGD (plain, with momentum) and Adam are the best
-of a grid on 500 problems of their own; all then meet the same 1,000 problems. Printed is the mean
-loss after 100 steps with its 95% interval, and written to
-`benchmarks/results/learned_optimizer.json`.
+Andrychowicz et al. 2016, section 3.1. All meet the same 1,000 problems, and the rates of SGD
+(plain, with momentum) and Adam are the best of a grid on these very problems, which favours them: a
+rate tuned on others may diverge on one of these. Printed are the mean loss after 100 steps and,
+paired by problem, how much more a peer leaves than the learned optimiser, with 95% intervals;
+written to `benchmarks/results/learned_optimizer.json`.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from jaxmeta import recipes
 from jaxmeta.training.checkpoint import Checkpoints
 
 STEPS = 100
-RATES = np.geomspace(1e-3, 1.0, 13)
+PROBLEMS = 1000
+RATES = np.geomspace(1e-2, 1.0, 13)
 PEERS = {
     "SGD": optax.sgd,
     "SGD with momentum 0.9": lambda rate: optax.sgd(rate, momentum=0.9),
@@ -41,54 +43,62 @@ def hand_made(tx, recipe):
     )
 
 
+def interval(values):
+    """Mean and half width of its 95% interval."""
+    return float(values.mean()), float(1.96 * values.std() / np.sqrt(len(values)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of the trained run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    name, recipe = recipes.read_config(arguments.run)
+    recipe_name, recipe = recipes.read_config(arguments.run)
     experiment = recipes.build(recipe)
     sample = experiment.meta_train
     state = jaxmeta.init_state(jax.random.key(0), experiment.learner, experiment.tx, sample)
     with closing(Checkpoints(arguments.run)) as checkpoints:
         trained = checkpoints.restore_best(state.params)
 
-    def score(learner, params, key, n_episodes):
+    def losses(learner, params):
         return jaxmeta.evaluate(
             learner,
             params,
             sample,
-            n_episodes=n_episodes,
-            key=jax.random.key(key),
+            n_episodes=PROBLEMS,
+            key=jax.random.key(1),
             metric=jaxmeta.losses.squared_error,
             episodes_at_once=100,
-        )
+        ).per_episode
 
-    results = {}
-    learner = experiment.after(STEPS)
-    results["learned"] = score(learner, trained, 1, 1000), None
+    learned = losses(experiment.after(STEPS), trained)
+    report = {"learned": {"loss": interval(learned)}}
     for peer, make in PEERS.items():
-        best, best_rate = None, None
+        best = None
         for rate in RATES:
             tuned = hand_made(make(rate), recipe)
             params = tuned.init(jax.random.key(0), sample(jax.random.key(0)))
             try:
-                value = score(tuned, params, 2, 500).mean
+                found = losses(tuned, params)
             except FloatingPointError:  # This rate diverges.
                 continue
-            if best is None or value < best:
-                best, best_rate = value, float(rate)
-        tuned = hand_made(make(best_rate), recipe)
-        params = tuned.init(jax.random.key(0), sample(jax.random.key(0)))
-        results[peer] = score(tuned, params, 1, 1000), best_rate
-    report = {}
-    for peer, (result, rate) in results.items():
-        print(f"{peer:22} {result.mean:.5f} ± {result.interval:.5f}   rate {rate}")
-        report[peer] = {"mean": result.mean, "interval": result.interval, "rate": rate}
+            if best is None or found.mean() < best[0].mean():
+                best = found, float(rate)
+        left, rate = best
+        report[peer] = {"loss": interval(left), "more": interval(left - learned), "rate": rate}
+    for name, row in report.items():
+        text = f"{name:22} {row['loss'][0]:.5f} ± {row['loss'][1]:.5f}"
+        if "more" in row:
+            text += f", {row['more'][0]:.5f} ± {row['more'][1]:.5f} more; rate {row['rate']:.3f}"
+        print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "learned_optimizer.json"
     path.write_text(
-        json.dumps({"recipe": name, "steps": STEPS, "results": report}, indent=2) + "\n"
+        json.dumps(
+            {"recipe": recipe_name, "steps": STEPS, "problems": PROBLEMS, "results": report},
+            indent=2,
+        )
+        + "\n"
     )
     print(f"wrote {path}")
 
