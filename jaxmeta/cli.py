@@ -61,12 +61,18 @@ class EvaluateOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PlotOptions:
-    """Draws learning and adaptation curves of one run, or of several in one picture."""
+    """Draws learning and adaptation curves of one run, or of several in one picture.
+
+    Of one run on images also an episode: support, queries and predictions, the confusion of its
+    classes and, for metric learners, its embedding in two dimensions, in episode.png.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """folders of the runs"""
     out: Path | None = None
     """the picture; None: curves.png in the first run's folder"""
+    episode: int = 0
+    """which episode of the meta-test to draw"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +132,8 @@ def plot(arguments: Sequence[str]) -> None:
     if not options.runs:
         raise ValueError("name at least one run folder.")
     print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
+    if len(options.runs) == 1:
+        _draw_episode(options.runs[0], options.episode)
 
 
 def list_recipes(arguments: Sequence[str]) -> None:
@@ -195,6 +203,16 @@ def _evaluate(run_dir, **settings):
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
     print(f"  saved evaluation and picture in {run_dir}: {picture.name}")
+
+
+def _draw_episode(run_dir, number):
+    name, recipe = recipes.read_config(run_dir)
+    if not recipes.has_images(recipe):
+        return
+    view = recipes.episode_of_run(run_dir, number=number)
+    path = Path(run_dir) / "episode.png"
+    plots.draw_episode(view, f"{name}, episode {number} of meta_test").savefig(path, dpi=120)
+    print(f"wrote {path}")
 
 
 def _number(results, row):

@@ -3,9 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from jaxmeta import plots
+from jaxmeta import Episode, Examples, plots
+from jaxmeta.recipes import EpisodeView
 
 RECORDS = [
     {"step": 1, "loss": 2.0, "grad_norm": 1.0},
@@ -35,6 +37,52 @@ def axes():
 
 def line(axes, number=0):
     return axes.lines[number].get_xydata().tolist()
+
+
+@pytest.fixture
+def view():
+    """Three classes, two shots and one unlabelled image, two queries each, one of them wrong."""
+    rng = np.random.default_rng(0)
+    labels = np.eye(3)
+    support = Examples(
+        rng.uniform(size=(7, 4, 4, 1)), np.concatenate([np.repeat(labels, 2, 0), np.zeros((1, 3))])
+    )
+    query = Examples(rng.uniform(size=(6, 4, 4, 1)), np.repeat(labels, 2, 0))
+    shares = 0.7 * np.repeat(labels, 2, 0) + 0.1
+    shares[1] = [0.2, 0.2, 0.6]
+    return EpisodeView(Episode(support, query), shares, rng.normal(size=(13, 2)), 0.8)
+
+
+def test_predictions_mark_what_is_wrong(axes, view):
+    plots.predictions(view, axes=axes)
+    assert len(axes.images) == 6 + 6
+    assert [text.get_text() for text in axes.texts] == ["2"]
+    red = [patch for patch in axes.patches if patch.get_edgecolor()[:3] == to_rgb("tab:red")]
+    assert len(red) == 1
+
+
+def test_confusion_is_the_mean_share_per_class(axes, view):
+    plots.confusion(view, axes=axes)
+    expected = np.stack([view.shares[:2].mean(0), view.shares[2], view.shares[4]])
+    np.testing.assert_allclose(axes.images[0].get_array(), expected)
+
+
+def test_projection_shows_queries_support_and_unlabelled(axes, view):
+    plots.projection(view, axes=axes)
+    places = [part.get_offsets() for part in axes.collections]
+    np.testing.assert_array_equal(places[0], view.projection[7:])
+    np.testing.assert_array_equal(places[1], view.projection[6:7])
+    np.testing.assert_array_equal(places[2], view.projection[:6])
+    assert [text.get_text() for text in axes.texts] == ["0", "0", "1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize("has_embedding", [True, False])
+def test_an_episode_in_one_picture(tmp_path, view, has_embedding):
+    if not has_embedding:
+        view = view._replace(projection=None, explained=None)
+    figure = plots.draw_episode(view, "some run")
+    assert len(figure.axes) == 3 + has_embedding  # One is the colour bar.
+    figure.savefig(tmp_path / "episode.png")
 
 
 def test_learning_curve(axes):

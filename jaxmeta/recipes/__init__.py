@@ -2,6 +2,7 @@
 
 from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._analyse import Analysis, analyse_run
+from jaxmeta.recipes._episode import EpisodeView, episode_of_run, has_images
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes._run import evaluate_run, read_config, train
@@ -9,12 +10,15 @@ from jaxmeta.recipes._run import evaluate_run, read_config, train
 __all__ = [
     "ALL",
     "Analysis",
+    "EpisodeView",
     "Experiment",
     "Recipe",
     "analyse_run",
     "build",
+    "episode_of_run",
     "evaluate_run",
     "find",
+    "has_images",
     "read_config",
     "train",
     "use_all_cores",

@@ -1,6 +1,5 @@
 """The analysis of a trained run: its meta-gradient, and the curvature it lives in."""
 
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +12,10 @@ from jaxmeta import analysis
 from jaxmeta.learner import Examples
 from jaxmeta.losses import mean_loss
 from jaxmeta.networks.normalisation import without_statistics
-from jaxmeta.recipes._experiment import build
 from jaxmeta.recipes._learners import Anil, Imaml, Maml, MetaLstm, MetaSgd, Reptile
 from jaxmeta.recipes._recipe import Images
-from jaxmeta.recipes._run import META_TEST, read_config, stream
-from jaxmeta.training import init_state
-from jaxmeta.training.checkpoint import Checkpoints, write_json
+from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream
+from jaxmeta.training.checkpoint import write_json
 
 ANALYSIS = "analysis.json"
 MINIBATCHES, ORDER = 4, 30
@@ -50,12 +47,7 @@ def analyse_run(run_dir: str | Path) -> Analysis:
             f"got recipe {name!r}."
         )
     key = stream(recipe, META_TEST)
-    with closing(Checkpoints(run_dir)) as checkpoints:
-        if checkpoints.best_step() is None:
-            raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-        experiment = build(recipe)
-        start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
-        params = checkpoints.restore_best(start)
+    experiment, start, params, _, _ = load_best(run_dir, recipe)
 
     if isinstance(recipe.task, Images):
         loss_fn, n_outputs = optax.softmax_cross_entropy, recipe.task.n_way

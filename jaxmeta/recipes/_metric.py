@@ -1,11 +1,19 @@
 """The learner's part of a recipe, metric family: one frozen dataclass per method."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jaxmeta.learners.metric as metric
 from jaxmeta import networks
 from jaxmeta.learner import Learner, Net
+
+
+class _Embedded:
+    """What has the parameters of an embedding in `params.embed`."""
+
+    def embedding(self, params: Any) -> Any:
+        """The parameters of the embedding among those of the learner."""
+        return params.embed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +32,13 @@ class Prototypical:
             embed, distance=distance[self.distance], refine_steps=self.refine_steps
         )
 
+    def embedding(self, params: Any) -> Any:
+        """The parameters of the embedding: all."""
+        return params
+
 
 @dataclasses.dataclass(frozen=True)
-class Matching:
+class Matching(_Embedded):
     """Matching networks."""
 
     full_context: bool = False
@@ -47,7 +59,7 @@ class Matching:
 
 
 @dataclasses.dataclass(frozen=True)
-class Siamese:
+class Siamese(_Embedded):
     """Siamese networks."""
 
     def build(self, embed: Net) -> Learner:
@@ -56,7 +68,7 @@ class Siamese:
 
 
 @dataclasses.dataclass(frozen=True)
-class Relation:
+class Relation(_Embedded):
     """Relation networks."""
 
     width: int = 64
@@ -73,7 +85,7 @@ class Relation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ridge:
+class Ridge(_Embedded):
     """Ridge regression (R2-D2)."""
 
     lam: float = 50.0

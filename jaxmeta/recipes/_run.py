@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -76,6 +76,32 @@ def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
         raise ValueError(f"{path} is not the config of a run: {error}.") from error
 
 
+class Best(NamedTuple):
+    """The best parameters of a run, and what they were trained with."""
+
+    experiment: Experiment
+    start: Any  # fresh parameters of the same shapes
+    params: Any
+    step: int  # of the best validation
+    trained: int  # meta-steps done in all
+
+
+def load_best(run_dir: str | Path, recipe: Recipe) -> Best:
+    """Builds the recipe of a run and restores its best parameters by validation.
+
+    Raises:
+      FileNotFoundError: the folder holds no validated checkpoint.
+    """
+    with closing(Checkpoints(run_dir)) as checkpoints:
+        step, trained = checkpoints.best_step(), checkpoints.last_step()
+        if step is None or trained is None:
+            raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
+        experiment = build(recipe)
+        key = stream(recipe, META_TEST)
+        start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
+        return Best(experiment, start, checkpoints.restore_best(start), step, trained)
+
+
 def evaluate_run(
     run_dir: str | Path,
     *,
@@ -104,13 +130,7 @@ def evaluate_run(
     name, recipe = read_config(run_dir)
     recipe, file = _at_setting(name, recipe, n_way, k_shot)
     key = stream(recipe, META_TEST)
-    with closing(Checkpoints(run_dir)) as checkpoints:
-        step, trained = checkpoints.best_step(), checkpoints.last_step()
-        if step is None:
-            raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-        experiment = build(recipe)
-        start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train)
-        params = checkpoints.restore_best(start.params)
+    experiment, start, params, step, trained = load_best(run_dir, recipe)
     n_episodes = recipe.test_episodes if n_episodes is None else n_episodes
     is_images = isinstance(recipe.task, Images)
     sample = next(iter(experiment.meta_test.values()))
@@ -133,7 +153,7 @@ def evaluate_run(
     for transductive in protocols:
         result = score_all(experiment.at_test, params, transductive=transductive)
         results["transductive" if transductive else "inductive"] = _summary(result)
-    results["untrained"] = _summary(score_all(experiment.at_test, start.params))
+    results["untrained"] = _summary(score_all(experiment.at_test, start))
     if is_images:
         results["raw_pixel_nearest_neighbour"] = _summary(score_all(nearest_neighbour(), {}))
     if experiment.inner_steps:

@@ -153,6 +153,59 @@ def test_a_folder_without_a_run(tmp_path):
         recipes.read_config(tmp_path)
 
 
+def short_images(name):
+    """A recipe on images cut to seconds."""
+    recipe = recipes.find(name)
+    return dataclasses.replace(
+        recipe,
+        task=dataclasses.replace(recipe.task, train_n_way=5, train_q_queries=1, q_queries=2),
+        net=dataclasses.replace(recipe.net, width=2),
+        outer=dataclasses.replace(
+            recipe.outer, steps=2, steps_per_call=1, validate_every=2, validation_episodes=2
+        ),
+        test_episodes=3,
+    )
+
+
+def test_a_metric_run_at_another_setting_and_in_a_picture(tmp_path, small_images):
+    name = "omniglot-matching-5w1s"
+    recipes.train(name, short_images(name), tmp_path)
+    recipes.evaluate_run(tmp_path)
+    results = recipes.evaluate_run(tmp_path, n_way=20, k_shot=5)
+    assert json.loads((tmp_path / "evaluation-20w5s.json").read_text()) == results
+    assert results["setting"] == "20-way 5-shot" and "adaptation" not in results
+    assert results["published"] == recipes.find("omniglot-matching-20w5s").published
+    own = json.loads((tmp_path / "evaluation.json").read_text())
+    assert own["setting"] == "5-way 1-shot"
+    assert recipes.evaluate_run(tmp_path, n_way=5, k_shot=1) == own
+
+    view = recipes.episode_of_run(tmp_path, number=1)
+    np.testing.assert_allclose(view.shares.sum(1), 1, rtol=1e-5)
+    assert view.shares.shape == (10, 5) and view.projection.shape == (15, 2)
+    assert 0 < view.explained <= 1
+    # It is episode 1 of the evaluation.
+    experiment = recipes.build(short_images(name))
+    key = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 1), 1))[0]
+    episode = experiment.meta_test["5-way 1-shot"](key)
+    np.testing.assert_array_equal(view.episode.query.x, episode.query.x)
+    # Distances between embeddings are kept as far as two components keep them.
+    rows = view.projection - view.projection.mean(0)
+    np.testing.assert_allclose(rows, view.projection, atol=1e-6)
+    assert abs(rows[:, 0] @ rows[:, 1]) < 1e-6 * np.square(rows).sum()
+
+
+def test_what_cannot_be_tested_at_another_setting_or_drawn(tmp_path, small_images):
+    recipes.train("sinusoid-maml", short("sinusoid-maml"), tmp_path / "sinusoid")
+    with pytest.raises(ValueError, match="n_way and k_shot are of image classification"):
+        recipes.evaluate_run(tmp_path / "sinusoid", n_way=5)
+    with pytest.raises(ValueError, match="an episode is drawn of images"):
+        recipes.episode_of_run(tmp_path / "sinusoid")
+    name = "glyphs-maml-5w1s"
+    recipes.train(name, short_images(name), tmp_path / "maml")
+    with pytest.raises(ValueError, match="n_way must be 5, as many classes as the net"):
+        recipes.evaluate_run(tmp_path / "maml", n_way=20)
+
+
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL = Path(os.environ.get("JAXMETA_SHARED_DATA", SHARED)) / "omniglot"
 
