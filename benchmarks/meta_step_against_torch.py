@@ -3,16 +3,19 @@
     pip install -e '.[bench]'
     python benchmarks/meta_step_against_torch.py
 
-Two workloads, both second order, forward, backward and outer Adam, with the same weights, the same
-tasks and the same arithmetic on both sides (the losses of the first step are compared):
+Forward, backward and outer Adam, with the same weights, the same tasks and the same arithmetic on
+both sides (the losses of the first step are compared):
 
-    conv4     Conv4-64 with 2x2 pooling on 28x28x1 images, 5-way 1-shot, 15 queries per class,
-              5 inner steps, 4 tasks
-    sinusoid  the sinusoid net 1-40-40-1, 10 shots, 10 queries, 1 inner step, 25 tasks
+    conv4           MAML, second order, Conv4-64 with 2x2 pooling on 28x28x1 images, 5-way 1-shot, 15
+                    queries per class, 5 inner steps, 4 tasks
+    sinusoid        MAML, second order, the net 1-40-40-1, 10 shots, 10 queries, 1 inner step, 25
+                    tasks
+    prototypical    Conv4-64 on 28x28x1 images, 20-way 5-shot, 5 queries per class, 1 task
+    prototypical-2  the same, 2 tasks
 
 PyTorch runs one task after another, as learn2learn and higher do, in as many threads as there are
 cores. Rounds alternate between the two sides; the medians and their ratio are printed and written
-to `benchmarks/results/meta_step_against_torch.json`. Takes under a minute on two cores.
+to `benchmarks/results/meta_step_against_torch.json`. Takes about a minute on two cores.
 """
 
 import argparse
@@ -35,23 +38,26 @@ import torch.nn.functional as F
 
 import jaxmeta
 from jaxmeta import recipes
+from jaxmeta.networks.normalisation import without_statistics
 
-N_WAY, QUERIES = 5, 15
 OUTER_LR = 1e-3
 
 
-def image_episodes(key):
+def image_episodes(n_way, k_shot, q_queries):
     """Noise around a pattern of the class: the cost of real images without their files."""
-    key_pattern, key_noise = jax.random.split(key)
-    x = jax.random.normal(key_pattern, (N_WAY, 1, 28, 28, 1))
-    x = 0.5 * x + 0.5 * jax.random.normal(key_noise, (N_WAY, 1 + QUERIES, 28, 28, 1))
-    labels = jnp.eye(N_WAY)
+
+    def sample(key):
+        key_pattern, key_noise = jax.random.split(key)
+        x = jax.random.normal(key_pattern, (n_way, 1, 28, 28, 1))
+        noise = jax.random.normal(key_noise, (n_way, k_shot + q_queries, 28, 28, 1))
+        x = 0.5 * x + 0.5 * noise
+        return jaxmeta.Episode(part(x[:, :k_shot]), part(x[:, k_shot:]))
 
     def part(x):
-        y = jnp.repeat(labels, x.shape[1], axis=0)
+        y = jnp.repeat(jnp.eye(n_way), x.shape[1], axis=0)
         return jaxmeta.Examples(x.reshape(-1, 28, 28, 1), y)
 
-    return jaxmeta.Episode(part(x[:, :1]), part(x[:, 1:]))
+    return sample
 
 
 def conv4(weights, x):
@@ -61,7 +67,8 @@ def conv4(weights, x):
         x = F.conv2d(x, kernel, padding=1)
         x = F.batch_norm(x, None, None, scale, bias, training=True, eps=1e-5)
         x = F.max_pool2d(F.relu(x), 2)
-    return F.linear(x.flatten(1), weights[12], weights[13])
+    x = x.flatten(1)
+    return F.linear(x, *weights[12:]) if weights[12:] else x
 
 
 def conv4_weights(params):
@@ -71,7 +78,9 @@ def conv4_weights(params):
         of_block = params[f"block_{block}"]
         weights.append(np.transpose(of_block["kernel"], (3, 2, 0, 1)))
         weights += [of_block["norm"]["scale"], of_block["norm"]["bias"]]
-    return [*weights, np.transpose(params["head"]["kernel"]), params["head"]["bias"]]
+    if "head" in params:
+        weights += [np.transpose(params["head"]["kernel"]), params["head"]["bias"]]
+    return weights
 
 
 def mlp(weights, x):
@@ -92,49 +101,96 @@ def mlp_weights(params):
 class Workload(NamedTuple):
     """One meta-step, told to both sides."""
 
-    net: jaxmeta.learner.Net
-    torch_net: Callable
-    to_torch: Callable  # weights of `net` in the order of `torch_net`
-    loss_fn: Callable
-    torch_loss: Callable
+    learner: jaxmeta.Learner
+    torch_loss: Callable  # (weights, support, query) of one task
+    to_torch: Callable  # parameters of `learner` as a list of weights
     sample: Callable
     tasks: int
-    inner_lr: float
-    inner_steps: int
-    derivative: str
     policy: dict  # of `make_step`
 
 
+def maml(net, torch_net, loss_fn, torch_loss_fn, *, inner_lr, inner_steps, derivative):
+    """MAML on both sides, the query set normalised by its own statistics."""
+    learner = jaxmeta.maml(
+        net,
+        rule=jaxmeta.rules.sgd(inner_lr),
+        inner_steps=inner_steps,
+        loss_fn=loss_fn,
+        derivative=derivative,
+        transductive=True,
+    )
+
+    def torch_loss(weights, support, query):
+        adapted = weights
+        for _ in range(inner_steps):
+            loss = torch_loss_fn(torch_net(adapted, support.x), support.y)
+            grads = torch.autograd.grad(loss, adapted, create_graph=True)
+            adapted = [w - inner_lr * g for w, g in zip(adapted, grads, strict=True)]
+        return torch_loss_fn(torch_net(adapted, query.x), query.y)
+
+    return learner, torch_loss
+
+
+def prototypical():
+    """Prototypical networks on both sides, support and query set each by its own statistics."""
+    learner = jaxmeta.prototypical(jaxmeta.networks.conv4(width=64))
+
+    def loss(params, key, episode):
+        adapted = without_statistics(learner.adapt(params, key, episode.support))
+        outputs = learner.predict(params, adapted, episode.query.x)
+        return jnp.mean(optax.softmax_cross_entropy(outputs, episode.query.y)), outputs
+
+    def torch_loss(weights, support, query):
+        counts = support.y.sum(0)
+        centres = support.y.T @ conv4(weights, support.x) / counts[:, None]
+        distances = (conv4(weights, query.x)[:, None] - centres).square().sum(-1)
+        return F.cross_entropy(-distances, query.y)
+
+    return learner._replace(loss=loss), torch_loss
+
+
 def workloads(cores):
-    """Both, for a machine of that many cores."""
+    """All of them, for a machine of that many cores."""
+    by_conv4 = maml(
+        jaxmeta.networks.conv4(5, width=64),
+        conv4,
+        optax.softmax_cross_entropy,
+        F.cross_entropy,
+        inner_lr=0.4,
+        inner_steps=5,
+        derivative="forward_over_reverse",
+    )
+    by_mlp = maml(
+        jaxmeta.networks.mlp(1, hidden=(40, 40)),
+        mlp,
+        optax.squared_error,
+        F.mse_loss,
+        inner_lr=0.01,
+        inner_steps=1,
+        derivative="reverse",
+    )
+
+    def in_turn(tasks):
+        return {"tasks_at_once": 1, "devices": math.gcd(cores, tasks)}
+
+    five, twenty = image_episodes(5, 1, 15), image_episodes(20, 5, 5)
+    sinusoid = jaxmeta.tasks.sinusoid()
     return {
-        "conv4": Workload(
-            jaxmeta.networks.conv4(N_WAY, width=64),
-            conv4,
-            conv4_weights,
-            optax.softmax_cross_entropy,
-            F.cross_entropy,
-            image_episodes,
-            tasks=4,
-            inner_lr=0.4,
-            inner_steps=5,
-            derivative="forward_over_reverse",
-            policy={"tasks_at_once": 1, "devices": math.gcd(cores, 4)},
-        ),
-        "sinusoid": Workload(
-            jaxmeta.networks.mlp(1, hidden=(40, 40)),
-            mlp,
-            mlp_weights,
-            optax.squared_error,
-            F.mse_loss,
-            jaxmeta.tasks.sinusoid(),
-            tasks=25,
-            inner_lr=0.01,
-            inner_steps=1,
-            derivative="reverse",
-            policy={"steps_per_call": 100},
-        ),
+        "conv4": Workload(*by_conv4, of_net(conv4_weights), five, 4, in_turn(4)),
+        "sinusoid": Workload(*by_mlp, of_net(mlp_weights), sinusoid, 25, {"steps_per_call": 100}),
+        "prototypical": Workload(*prototypical(), of_embedding, twenty, 1, in_turn(1)),
+        "prototypical-2": Workload(*prototypical(), of_embedding, twenty, 2, in_turn(2)),
     }
+
+
+def of_net(to_torch):
+    """From the parameters of MAML."""
+    return lambda params: to_torch(params.net["params"])
+
+
+def of_embedding(params):
+    """From the parameters of prototypical networks."""
+    return conv4_weights(params["params"])
 
 
 def torch_side(workload, params, episodes):
@@ -148,19 +204,11 @@ def torch_side(workload, params, episodes):
 
     episodes = [jax.tree.map(tensor, episode) for episode in episodes]
 
-    def task_loss(support, query):
-        adapted = weights
-        for _ in range(workload.inner_steps):
-            loss = workload.torch_loss(workload.torch_net(adapted, support.x), support.y)
-            grads = torch.autograd.grad(loss, adapted, create_graph=True)
-            adapted = [w - workload.inner_lr * g for w, g in zip(adapted, grads, strict=True)]
-        return workload.torch_loss(workload.torch_net(adapted, query.x), query.y)
-
     def step():
         optimiser.zero_grad()
         total = 0.0
         for support, query in episodes:
-            loss = task_loss(support, query) / len(episodes)
+            loss = workload.torch_loss(weights, support, query) / len(episodes)
             loss.backward()
             total += loss.item()
         optimiser.step()
@@ -171,24 +219,16 @@ def torch_side(workload, params, episodes):
 
 def compare(name, workload, rounds):
     """Times both sides in turn."""
-    learner = jaxmeta.maml(
-        workload.net,
-        rule=jaxmeta.rules.sgd(workload.inner_lr),
-        inner_steps=workload.inner_steps,
-        loss_fn=workload.loss_fn,
-        derivative=workload.derivative,
-        transductive=True,  # Both sides normalise the query set by its own statistics.
-    )
     tx = optax.adam(OUTER_LR)
-    state = jaxmeta.init_state(jax.random.key(0), learner, tx, workload.sample)
+    state = jaxmeta.init_state(jax.random.key(0), workload.learner, tx, workload.sample)
     key_step = jax.random.fold_in(jax.random.key(1), 0)  # of step 0, as make_step has it
     episodes = []
     for i in range(workload.tasks):
         key_episode, _ = jax.random.split(jax.random.fold_in(key_step, i))
         episodes.append(jax.tree.map(np.asarray, workload.sample(key_episode)))
-    peer = torch_side(workload, jax.tree.map(np.asarray, state.params.net["params"]), episodes)
+    peer = torch_side(workload, jax.tree.map(np.asarray, state.params), episodes)
     step = jaxmeta.make_step(
-        learner, tx, workload.sample, meta_batch_size=workload.tasks, **workload.policy
+        workload.learner, tx, workload.sample, meta_batch_size=workload.tasks, **workload.policy
     )
 
     def ours():
@@ -206,7 +246,7 @@ def compare(name, workload, rounds):
         peer_times.append(1e3 * timed(peer))
     median, peer_median = statistics.median(times), statistics.median(peer_times)
     print(
-        f"{name:9} jaxmeta {median:8.2f} ms   PyTorch {peer_median:8.2f} ms   "
+        f"{name:14} jaxmeta {median:8.2f} ms   PyTorch {peer_median:8.2f} ms   "
         f"{peer_median / median:6.2f} times faster   first loss {loss:.6f}, {peer_loss:.6f}"
     )
     return {
