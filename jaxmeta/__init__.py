@@ -19,6 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
+from jaxmeta.learners.hyper import hypertransformer
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
@@ -34,6 +35,7 @@ __all__ = [
     "fit",
     "fomaml",
     "from_nnx",
+    "hypertransformer",
     "imaml",
     "init_state",
     "learned_optimizer",

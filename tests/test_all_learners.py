@@ -26,6 +26,25 @@ def net():
     )
 
 
+def of_images(learner):
+    """A learner of images that takes each row `[SIZE]` for an image, its outer product."""
+
+    def image(x):
+        return x[:, :, None, None] * x[:, None, :, None]
+
+    def images(part):
+        return part._replace(x=image(part.x))
+
+    return jaxmeta.Learner(
+        lambda key, episode: learner.init(key, jaxmeta.Episode(*map(images, episode))),
+        lambda params, key, support: learner.adapt(params, key, images(support)),
+        lambda params, adapted, x: learner.predict(params, adapted, image(x)),
+        lambda params, key, episode: learner.loss(
+            params, key, jaxmeta.Episode(*map(images, episode))
+        ),
+    )
+
+
 class Row(NamedTuple):
     learner: jaxmeta.Learner
     has_true_gradient: bool = True  # False: the derivative of `loss` is a direction of its own
@@ -68,6 +87,14 @@ ROWS = {
         is_mean_query_loss=False,
     ),
     "prototypical": Row(jaxmeta.prototypical(net())),
+    # Without the shared features, whose ReLUs can meet zeros under biases that start at zero.
+    "hypertransformer": Row(
+        of_images(
+            jaxmeta.hypertransformer(
+                channels=2, blocks=1, shared_features=0, label_size=3, transformer_layers=1
+            )
+        )
+    ),
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
 }
 rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())

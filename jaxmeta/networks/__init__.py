@@ -5,11 +5,13 @@ from jaxmeta.networks._linear import linear
 from jaxmeta.networks._mlp import MLP, mlp
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
+from jaxmeta.networks.transformer import Encoder
 
 __all__ = [
     "MLP",
     "BatchNorm",
     "Conv4",
+    "Encoder",
     "conv",
     "conv4",
     "linear",

@@ -25,28 +25,38 @@ class BatchNorm(nn.Module):
     """Normalises each channel, then scales and shifts it (Ioffe & Szegedy 2015).
 
     Inputs `[M, ..., C]`; mean and variance over all axes but the last, of the recorded set or else
-    of the batch.
+    of the batch, of its rows `is_valid` `[M]` where that is given.
     """
 
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, is_valid=None):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         if self.has_variable(COLLECTION, "mean"):
             mean = self.get_variable(COLLECTION, "mean")
             variance = self.get_variable(COLLECTION, "variance")
         else:
-            axes = tuple(range(x.ndim - 1))
-            mean = jnp.mean(x, axes)
-            variance = jnp.mean(jnp.square(x - mean), axes)
+            axes, rows = tuple(range(x.ndim - 1)), None
+            if is_valid is not None:
+                rows = is_valid.reshape(-1, *[1] * (x.ndim - 1))
+            mean = _mean(x, axes, rows)
+            variance = _mean(jnp.square(x - mean), axes, rows)
             if self.is_mutable_collection(COLLECTION) and not self.is_initializing():
                 self.put_variable(COLLECTION, "mean", mean)
                 self.put_variable(COLLECTION, "variance", variance)
         # One multiplication and one addition per pixel: cheap, and so are its derivatives.
         factor = scale * jax.lax.rsqrt(variance + self.epsilon)
         return x * factor + (bias - mean * factor)
+
+
+def _mean(x, axes, rows):
+    """Over all rows, or over those where `rows` is True; 0 where none is."""
+    if rows is None:
+        return jnp.mean(x, axes)
+    count = jnp.maximum(jnp.sum(rows), 1) * (x[0, ..., 0].size)
+    return jnp.sum(jnp.where(rows, x, 0), axes) / count
 
 
 def statistics_of(net: Any, params: Any, x: jax.Array, *context: jax.Array) -> dict:

@@ -1,0 +1,5 @@
+"""Learners that read the support set and emit the weights that solve the task, or a condition."""
+
+from jaxmeta.learners.hyper._hypertransformer import Generated, hypertransformer
+
+__all__ = ["Generated", "hypertransformer"]
