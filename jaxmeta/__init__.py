@@ -19,7 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
-from jaxmeta.learners.hyper import hypertransformer
+from jaxmeta.learners.hyper import conditional, hypertransformer
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
@@ -30,6 +30,7 @@ __all__ = [
     "analysis",
     "anil",
     "cavia",
+    "conditional",
     "datasets",
     "evaluate",
     "fit",

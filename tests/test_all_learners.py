@@ -87,6 +87,22 @@ ROWS = {
         is_mean_query_loss=False,
     ),
     "prototypical": Row(jaxmeta.prototypical(net())),
+    "conditional": Row(
+        jaxmeta.conditional(net(), encoder=jaxmeta.networks.set_encoder(3, hidden=()))
+    ),
+    "conditional, per class": Row(
+        jaxmeta.conditional(
+            net(), encoder=jaxmeta.networks.set_encoder(3, hidden=(), per_class=True)
+        )
+    ),
+    # The support set as a sequence.
+    "conditional, wavenet": Row(
+        jaxmeta.conditional(
+            jaxmeta.networks.conditioned(net(), net()),
+            encoder=jaxmeta.networks.wavenet_encoder(3, width=2, layers=2, embed=net()),
+        ),
+        is_order_free=False,
+    ),
     # Without the shared features, whose ReLUs can meet zeros under biases that start at zero.
     "hypertransformer": Row(
         of_images(

@@ -12,6 +12,7 @@ they are not:
 Bronskill et al., "TaskNorm", ICML 2020, compare the choices (theirs: MetaBN and TBN).
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import flax.linen as nn
@@ -57,6 +58,19 @@ def _mean(x, axes, rows):
         return jnp.mean(x, axes)
     count = jnp.maximum(jnp.sum(rows), 1) * (x[0, ..., 0].size)
     return jnp.sum(jnp.where(rows, x, 0), axes) / count
+
+
+def of_valid_rows(is_valid: jax.Array | None) -> AbstractContextManager:
+    """Within it, every `BatchNorm` takes its statistics from the rows where `is_valid` `[M]`."""
+    if is_valid is None:
+        return nullcontext()
+
+    def with_rows(next_function, args, kwargs, context):
+        if isinstance(context.module, BatchNorm) and context.method_name == "__call__":
+            kwargs = {**kwargs, "is_valid": is_valid}
+        return next_function(*args, **kwargs)
+
+    return nn.intercept_methods(with_rows)
 
 
 def statistics_of(net: Any, params: Any, x: jax.Array, *context: jax.Array) -> dict:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Examples, Learner
+from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
@@ -243,17 +244,6 @@ def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) 
     if support.is_valid is not None:
         is_kept &= support.is_valid
     return support._replace(is_valid=is_kept)
-
-
-def zeroed(support: Examples) -> Examples:
-    """The same support set with zeros in rows that are not valid: not even a NaN may enter."""
-    is_valid = support.is_valid
-    if is_valid is None:
-        is_valid = jnp.ones(len(support.y), bool)
-    rows = is_valid.reshape(-1, *[1] * (support.x.ndim - 1))
-    return Examples(
-        jnp.where(rows, support.x, 0), jnp.where(is_valid[:, None], support.y, 0), is_valid
-    )
 
 
 class Block(nn.Module):
