@@ -19,7 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
-from jaxmeta.learners.hyper import conditional, hypertransformer
+from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
@@ -36,6 +36,7 @@ __all__ = [
     "fit",
     "fomaml",
     "from_nnx",
+    "hypernetwork",
     "hypertransformer",
     "imaml",
     "init_state",

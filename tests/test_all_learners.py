@@ -87,6 +87,21 @@ ROWS = {
         is_mean_query_loss=False,
     ),
     "prototypical": Row(jaxmeta.prototypical(net())),
+    "hypernetwork": Row(
+        jaxmeta.hypernetwork(
+            net(), encoder=jaxmeta.networks.set_encoder(3, hidden=()), hidden=(4,), code_size=2
+        )
+    ),
+    "hypernetwork, chunks of the head": Row(
+        jaxmeta.hypernetwork(
+            net(),
+            encoder=jaxmeta.networks.set_encoder(3, hidden=()),
+            generated=lambda path: "head" in path,
+            chunk_size=4,
+            hidden=(4,),
+            code_size=2,
+        )
+    ),
     "conditional": Row(
         jaxmeta.conditional(net(), encoder=jaxmeta.networks.set_encoder(3, hidden=()))
     ),

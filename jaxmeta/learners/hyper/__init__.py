@@ -7,13 +7,16 @@ from jaxmeta.learners.hyper._conditional import (
     log_density,
     predictive,
 )
+from jaxmeta.learners.hyper._hypernetwork import GeneratedWeights, hypernetwork
 from jaxmeta.learners.hyper._hypertransformer import Generated, hypertransformer
 
 __all__ = [
     "Conditioning",
     "Gaussian",
     "Generated",
+    "GeneratedWeights",
     "conditional",
+    "hypernetwork",
     "hypertransformer",
     "log_density",
     "predictive",
