@@ -12,8 +12,9 @@ from jaxmeta import datasets, losses, tasks
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.learners.metric import prototypical
+from jaxmeta.recipes._hyper import OnePass
 from jaxmeta.recipes._learners import MamlPlusPlus, Prototypical, Reptile
-from jaxmeta.recipes._recipe import Conv4, Images, Quadratic, Recipe
+from jaxmeta.recipes._recipe import Conv4, GaussianProcess, Images, Quadratic, Recipe
 from jaxmeta.training import Validation
 from jaxmeta.training.step import Sample
 
@@ -45,7 +46,11 @@ def build(recipe: Recipe) -> Experiment:
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
         metric, is_better = losses.accuracy, float.__gt__
     else:
-        sample = _quadratic_samples if isinstance(recipe.task, Quadratic) else _sinusoid_samples
+        sample = _sinusoid_samples
+        if isinstance(recipe.task, Quadratic):
+            sample = _quadratic_samples
+        elif isinstance(recipe.task, GaussianProcess):
+            sample = _gaussian_process_samples
         meta_train, meta_val, meta_test = sample(recipe.task)
         n_outputs, loss_fn = 1, optax.squared_error
         metric, is_better = losses.squared_error, float.__lt__
@@ -87,6 +92,9 @@ def _learners(recipe, n_outputs, loss_fn):
     if isinstance(config, Prototypical):
         learner = prototypical(recipe.net.build(None), loss_fn=loss_fn)
         return learner, learner, lambda inner_steps: learner
+    if isinstance(config, OnePass):
+        learner = config.build(recipe.net, n_outputs, loss_fn)
+        return learner, learner, lambda inner_steps: learner
     net = recipe.net.build(n_outputs)
     if isinstance(config, Reptile):
         learner = config.build(net, loss_fn, config.inner_steps, config.inner_batch)
@@ -117,6 +125,12 @@ def _quadratic_samples(task):
     return sample, sample, {f"{task.dimension} unknowns": sample}
 
 
+def _gaussian_process_samples(task):
+    shots = (task.least_k_shot, task.most_k_shot)
+    sample = tasks.gaussian_process(k_shot=shots, q_queries=task.q_queries)
+    return sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample}
+
+
 def _image_samples(task):
     splits = (
         datasets.glyphs()
@@ -128,6 +142,7 @@ def _image_samples(task):
         n_way=task.train_n_way,
         k_shot=task.train_k_shot,
         q_queries=task.train_q_queries,
+        unlabelled=task.unlabelled,
         rotations=task.rotations,
     )
     meta_val, meta_test = (
@@ -136,8 +151,12 @@ def _image_samples(task):
             n_way=task.n_way,
             k_shot=task.k_shot,
             q_queries=task.q_queries,
+            unlabelled=task.unlabelled,
             rotations=task.rotations,
         )
         for split in (splits.meta_val, splits.meta_test)
     )
-    return meta_train, meta_val, {f"{task.n_way}-way {task.k_shot}-shot": meta_test}
+    setting = f"{task.n_way}-way {task.k_shot}-shot"
+    if task.unlabelled:
+        setting += f", {task.unlabelled} unlabelled"
+    return meta_train, meta_val, {setting: meta_test}

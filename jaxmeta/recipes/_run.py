@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import optax
 
+from jaxmeta.learners.hyper import context_mean, log_density
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
+from jaxmeta.recipes._hyper import Conditional, OnePass
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Prototypical
 from jaxmeta.recipes._recipe import Images, Recipe, from_dict
 from jaxmeta.training import Fitted, evaluate, fit, init_state
@@ -122,7 +126,10 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     results["untrained"] = _summary(score_all(experiment.at_test, start.params))
     if is_images:
         results["raw_pixel_nearest_neighbour"] = _summary(score_all(nearest_neighbour(), {}))
-    if not isinstance(recipe.learner, Prototypical):
+    if isinstance(recipe.learner, Conditional) and recipe.learner.least_sigma is not None:
+        results["context_mean"] = _summary(score_all(context_mean(), {}))
+        results["predictive"] = _predictive(recipe, params, sample, key, n_episodes)
+    if not isinstance(recipe.learner, Prototypical | OnePass):
         least = 1 if isinstance(recipe.learner, MamlPlusPlus | LearnedOptimizer) else 0
         results["adaptation"] = _adaptation(
             experiment,
@@ -132,6 +139,23 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         )
     write_json(Path(run_dir) / EVALUATION, results)
     return results
+
+
+def _predictive(recipe, params, sample, key, n_episodes):
+    """How good the predictive distributions are: log density in nats, and share inside 95%."""
+    learner = recipe.learner.with_sigma(recipe.net, 1, optax.squared_error)
+    metrics = {
+        "log_density": lambda gaussian, query: jnp.mean(log_density(gaussian, query.y)),
+        "coverage_of_95_percent": lambda gaussian, query: jnp.mean(
+            jnp.abs(query.y - gaussian.mean) < 1.96 * gaussian.sigma
+        ),
+    }
+    return {
+        name: _summary(
+            evaluate(learner, params, sample, n_episodes=n_episodes, key=key, metric=metric)
+        )
+        for name, metric in metrics.items()
+    }
 
 
 def _adaptation(experiment: Experiment, steps: range, params: Any, score: Callable) -> dict:

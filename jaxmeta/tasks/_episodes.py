@@ -16,6 +16,7 @@ def episodes(
     n_way: int,
     k_shot: int,
     q_queries: int,
+    unlabelled: int = 0,
     rotations: bool = False,
 ) -> Callable[[jax.Array], Episode]:
     """N-way K-shot episodes: classes without replacement, support and query disjoint.
@@ -27,6 +28,8 @@ def episodes(
       n_way: classes per episode.
       k_shot: support rows per class.
       q_queries: query rows per class.
+      unlabelled: further support rows per class whose labels are all zero; they stand behind the
+        others, in random order. Labelled rows and queries are those of the same key without them.
       rotations: images turned by 0, 90, 180 and 270 degrees are four classes; an episode turns all
         images of a class alike (Santoro et al. 2016).
 
@@ -34,21 +37,26 @@ def episodes(
     `y` one-hot float32 `[M, n_way]`.
 
     Raises:
-      ValueError: a count is below 1, there are too few classes, a class has fewer than
-        `k_shot + q_queries` images, or `rotations` meets images that are not square.
+      ValueError: a count is below 1, `unlabelled` is below 0, there are too few classes, a class
+        has fewer than `k_shot + q_queries + unlabelled` images, or `rotations` meets images that
+        are not square.
     """
     for name, count in (("n_way", n_way), ("k_shot", k_shot), ("q_queries", q_queries)):
         if count < 1:
             raise ValueError(f"{name} must be >= 1, got {count}.")
+    if unlabelled < 0:
+        raise ValueError(f"unlabelled must be >= 0, got {unlabelled}.")
     turns = 4 if rotations else 1
     n_classes = class_data.n_classes
     if n_way > turns * n_classes:
         raise ValueError(f"n_way must be at most the {turns * n_classes} classes, got {n_way}.")
-    shots = k_shot + q_queries
+    shots, counted = k_shot + q_queries + unlabelled, "k_shot + q_queries"
+    if unlabelled:
+        counted += " + unlabelled"
     smallest = int(np.argmin(class_data.counts))
     if class_data.counts[smallest] < shots:
         raise ValueError(
-            f"every class must have k_shot + q_queries = {shots} images or more, but "
+            f"every class must have {counted} = {shots} images or more, but "
             f"{class_data.class_names[smallest]!r} has {class_data.counts[smallest]}."
         )
     shape = class_data.images.shape[1:]
@@ -70,14 +78,19 @@ def episodes(
         chosen, turn = drawn % n_classes, drawn // n_classes
         scores = jax.random.uniform(key_rows, (n_way, largest))
         scores = jnp.where(jnp.arange(largest) < counts[chosen, None], scores, -1.0)
-        rows = starts[chosen, None] + jax.lax.top_k(scores, shots)[1]  # [N, k_shot + q_queries]
+        rows = starts[chosen, None] + jax.lax.top_k(scores, shots)[1]  # [N, shots]
         x = _as_float(images[rows])
         if rotations:
             x = jax.vmap(_turn)(x, turn)
-        return Episode(
-            _examples(x[:, :k_shot], labels),
-            _examples(x[:, k_shot:], labels),
-        )
+        support = _examples(x[:, :k_shot], labels)
+        query = _examples(x[:, k_shot : k_shot + q_queries], labels)
+        if unlabelled:
+            rest = _examples(x[:, k_shot + q_queries :], 0 * labels)
+            order = jax.random.permutation(jax.random.fold_in(key, 2), n_way * unlabelled)
+            support = Examples(
+                jnp.concatenate([support.x, rest.x[order]]), jnp.concatenate([support.y, rest.y])
+            )
+        return Episode(support, query)
 
     return sample
 

@@ -153,3 +153,28 @@ def test_gaussian_process_draws_how_many_points_count():
 def test_gaussian_process_refuses(settings, message):
     with pytest.raises(ValueError, match=message):
         tasks.gaussian_process(**settings)
+
+
+def test_unlabelled_rows_join_the_support_set_and_change_nothing_else():
+    data = numbered([5, 6, 7, 8])
+    settings = {"n_way": 3, "k_shot": 1, "q_queries": 2, "rotations": True}
+    plain = jax.jit(tasks.episodes(data, **settings))
+    semi = jax.jit(tasks.episodes(data, **settings, unlabelled=2))
+    orders = set()
+    for seed in range(20):
+        before, after = plain(jax.random.key(seed)), semi(jax.random.key(seed))
+        np.testing.assert_array_equal(after.query.x, before.query.x)
+        np.testing.assert_array_equal(after.query.y, before.query.y)
+        np.testing.assert_array_equal(after.support.x[:3], before.support.x)
+        np.testing.assert_array_equal(after.support.y, np.eye(9, 3))
+        support, query = corners(after.support.x), corners(after.query.x)
+        assert len({*support, *query}) == 3 + 6 + 6
+        classes = [(label, turn) for label, _, turn in support]
+        extra = [classes.index(c) for c in classes[3:]]
+        assert sorted(extra) == [0, 0, 1, 1, 2, 2]  # Two of each class, turned like it.
+        orders.add(tuple(extra))
+    assert len(orders) > 10  # In no order that would tell their class.
+    with pytest.raises(ValueError, match=r"k_shot \+ q_queries \+ unlabelled = 6 images or more"):
+        tasks.episodes(data, **settings | {"q_queries": 3}, unlabelled=2)
+    with pytest.raises(ValueError, match="unlabelled must be >= 0, got -1"):
+        tasks.episodes(data, **settings, unlabelled=-1)

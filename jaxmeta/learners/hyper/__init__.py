@@ -4,6 +4,7 @@ from jaxmeta.learners.hyper._conditional import (
     Conditioning,
     Gaussian,
     conditional,
+    context_mean,
     log_density,
     predictive,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "Generated",
     "GeneratedWeights",
     "conditional",
+    "context_mean",
     "hypernetwork",
     "hypertransformer",
     "log_density",

@@ -14,7 +14,7 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.losses import LossFn, mean_loss, query_loss
 from jaxmeta.networks.normalisation import normalised_by, of_valid_rows, statistics_of
 
 
@@ -108,6 +108,23 @@ def predictive(
     """
     mean, raw = jnp.split(_outputs(net, params, adapted, x), 2, axis=1)
     return Gaussian(mean, least_sigma + (1 - least_sigma) * jax.nn.softplus(raw))
+
+
+def context_mean() -> Learner:
+    """Predicts the mean of the support set's targets for every query: the floor of a regression."""
+
+    def adapt(params, key, support):
+        del params, key
+        rows = zeroed(support)
+        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(rows.is_valid), 1)
+
+    def predict(params, adapted, x):
+        del params
+        return jnp.broadcast_to(adapted, (len(x), *adapted.shape))
+
+    return Learner(
+        lambda key, episode: {}, adapt, predict, query_loss(adapt, predict, optax.squared_error)
+    )
 
 
 def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:
