@@ -32,6 +32,7 @@ To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
 """
 
 CURVES = "curves.png"
+TASK = "task.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,11 @@ class EvaluateOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PlotOptions:
-    """Draws learning and adaptation curves of one run, or of several in one picture."""
+    """Draws learning and adaptation curves of one run, or of several in one picture.
+
+    For learners that read the support set in one pass also task.png in the run's folder: generated
+    weights, attention of weight tokens to samples, a predictive mean and band.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """folders of the runs"""
@@ -121,6 +126,12 @@ def plot(arguments: Sequence[str]) -> None:
     if not options.runs:
         raise ValueError("name at least one run folder.")
     print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
+    for run in options.runs:
+        if (run / "evaluation.json").exists() and (look := recipes.look_run(run)) is not None:
+            figure = plots.draw_look(look, f"{run.name}, a task of meta_test")
+            if figure is not None:
+                figure.savefig(run / TASK, dpi=120)
+                print(f"wrote {run / TASK}")
 
 
 def list_recipes(arguments: Sequence[str]) -> None:

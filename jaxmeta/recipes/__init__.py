@@ -3,6 +3,7 @@
 from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._analyse import Analysis, analyse_run
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
+from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes._run import evaluate_run, read_config, train
 
@@ -10,11 +11,13 @@ __all__ = [
     "ALL",
     "Analysis",
     "Experiment",
+    "Look",
     "Recipe",
     "analyse_run",
     "build",
     "evaluate_run",
     "find",
+    "look_run",
     "read_config",
     "train",
     "use_all_cores",

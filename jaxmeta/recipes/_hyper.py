@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 import jaxmeta.learners.hyper as hyper
 from jaxmeta import losses, networks
@@ -61,21 +62,24 @@ class HyperTransformer(OnePass):
 class SupportEncoder:
     """The code of a support set; images go through the recipe's `Conv4` first."""
 
-    kind: Literal["mean", "class_means", "wavenet"] = "mean"
+    code: Literal["mean", "class_means", "wavenet"] = "mean"
     """mean over all rows, one mean per class, or a WaveNet over the sequence"""
-    size: int = 128
+    code_size: int = 128
     """entries of the code, or of each class's"""
-    hidden: tuple[int, ...] = (128, 128, 128)
+    code_hidden: tuple[int, ...] = (128, 128, 128)
     """widths of the layers before it; a WaveNet: one layer each, as wide as the first"""
 
     def build(self, embed: nn.Module | None) -> nn.Module:
         """The module."""
-        if self.kind == "wavenet":
+        if self.code == "wavenet":
             return networks.wavenet_encoder(
-                self.size, width=self.hidden[0], layers=len(self.hidden), embed=embed
+                self.code_size, width=self.code_hidden[0], layers=len(self.code_hidden), embed=embed
             )
         return networks.set_encoder(
-            self.size, hidden=self.hidden, embed=embed, per_class=self.kind == "class_means"
+            self.code_size,
+            hidden=self.code_hidden,
+            embed=embed,
+            per_class=self.code == "class_means",
         )
 
 
@@ -116,8 +120,10 @@ class Conditional(OnePass):
         """The learner that predicts mean and standard deviation side by side, `[M, 2 D]`."""
 
         def predict(params, adapted, x):
-            return hyper.predictive(
-                self.net(net, n_outputs), params, adapted, x, least_sigma=self.least_sigma
+            with_context = self.net(net, n_outputs)
+            return jnp.concatenate(
+                hyper.predictive(with_context, params, adapted, x, least_sigma=self.least_sigma),
+                axis=1,
             )
 
         return self.build(net, n_outputs, loss_fn)._replace(predict=predict)
@@ -133,7 +139,7 @@ class Hypernetwork(OnePass):
     """which weights are generated"""
     chunk_size: int | None = None
     """entries generated at once; None: whole weights"""
-    hidden: tuple[int, ...] = (128,)
+    generator_hidden: tuple[int, ...] = (128,)
     """widths of the generator's layers"""
 
     def build(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
@@ -143,7 +149,7 @@ class Hypernetwork(OnePass):
             encoder=self.encoder.build(_embedding(net)),
             generated=None if self.generated == "all" else lambda path: "head" in path,
             chunk_size=self.chunk_size,
-            hidden=self.hidden,
+            hidden=self.generator_hidden,
             loss_fn=loss_fn,
         )
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learners.hyper import context_mean, log_density
+from jaxmeta.learners.hyper import Gaussian, context_mean, log_density
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
@@ -145,9 +145,11 @@ def _predictive(recipe, params, sample, key, n_episodes):
     """How good the predictive distributions are: log density in nats, and share inside 95%."""
     learner = recipe.learner.with_sigma(recipe.net, 1, optax.squared_error)
     metrics = {
-        "log_density": lambda gaussian, query: jnp.mean(log_density(gaussian, query.y)),
-        "coverage_of_95_percent": lambda gaussian, query: jnp.mean(
-            jnp.abs(query.y - gaussian.mean) < 1.96 * gaussian.sigma
+        "log_density": lambda outputs, query: jnp.mean(
+            log_density(Gaussian(*jnp.split(outputs, 2, axis=1)), query.y)
+        ),
+        "coverage_of_95_percent": lambda outputs, query: jnp.mean(
+            jnp.abs(query.y - outputs[:, :1]) < 1.96 * outputs[:, 1:]
         ),
     }
     return {

@@ -107,22 +107,24 @@ HYPER = {
     "glyphs-hypernetwork-5w1s": _glyphs(
         "Bertinetto et al. 2016, learned one-shot weights",
         "net and loss; the head alone is generated, from one mean per class",
-        Hypernetwork(SupportEncoder("class_means", size=64, hidden=(128,)), generated="head"),
+        Hypernetwork(
+            SupportEncoder("class_means", code_size=64, code_hidden=(128,)), generated="head"
+        ),
     ),
     "glyphs-conditional-5w1s": _glyphs(
         "Garnelo et al. 2018, section 4.3, as for Omniglot",
         "net; the loss over queries alone",
-        Conditional(SupportEncoder("class_means", size=64, hidden=(128,))),
+        Conditional(SupportEncoder("class_means", code_size=64, code_hidden=(128,))),
     ),
     "glyphs-film-5w1s": _glyphs(
         "Perez et al. 2018, FiLM, by the code of the support set",
         "the third of four blocks, by one mean per class",
-        Conditional(SupportEncoder("class_means", size=64, hidden=(128,)), film=True),
+        Conditional(SupportEncoder("class_means", code_size=64, code_hidden=(128,)), film=True),
     ),
     "glyphs-wavenet-5w1s": _glyphs(
         "van den Oord et al. 2016, causal dilated convolutions over the support set",
         "four layers; the last row's skip sum is the code",
-        Conditional(SupportEncoder("wavenet", hidden=(128,) * 4)),
+        Conditional(SupportEncoder("wavenet", code_hidden=(128,) * 4)),
     ),
     "gaussian-process-conditional": Recipe(
         paper="Garnelo et al. 2018, section 4.1, conditional neural process, 1-D curves",
