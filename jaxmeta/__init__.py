@@ -19,6 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
+from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
 
@@ -29,11 +30,14 @@ __all__ = [
     "analysis",
     "anil",
     "cavia",
+    "conditional",
     "datasets",
     "evaluate",
     "fit",
     "fomaml",
     "from_nnx",
+    "hypernetwork",
+    "hypertransformer",
     "imaml",
     "init_state",
     "learned_optimizer",

@@ -32,6 +32,7 @@ To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
 """
 
 CURVES = "curves.png"
+TASK = "task.png"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,9 @@ class PlotOptions:
     """Draws learning and adaptation curves of one run, or of several in one picture.
 
     Of one run on images also an episode: support, queries and predictions, the confusion of its
-    classes and, for metric learners, its embedding in two dimensions, in episode.png.
+    classes and, for metric learners, its embedding in two dimensions, in episode.png. Of one run of
+    a learner that reads the support set in one pass also task.png: generated weights, attention of
+    weight tokens to samples, a predictive mean and band.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -134,6 +137,7 @@ def plot(arguments: Sequence[str]) -> None:
     print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
     if len(options.runs) == 1:
         _draw_episode(options.runs[0], options.episode)
+        _draw_look(options.runs[0])
 
 
 def list_recipes(arguments: Sequence[str]) -> None:
@@ -213,6 +217,14 @@ def _draw_episode(run_dir, number):
     path = Path(run_dir) / "episode.png"
     plots.draw_episode(view, f"{name}, episode {number} of meta_test").savefig(path, dpi=120)
     print(f"wrote {path}")
+
+
+def _draw_look(run_dir):
+    look = recipes.look_run(run_dir)
+    figure = look and plots.draw_look(look, f"{run_dir.name}, a task of meta_test")
+    if figure is not None:
+        figure.savefig(run_dir / TASK, dpi=120)
+        print(f"wrote {run_dir / TASK}")
 
 
 def _number(results, row):

@@ -26,6 +26,25 @@ def net():
     )
 
 
+def of_images(learner):
+    """A learner of images that takes each row `[SIZE]` for an image, its outer product."""
+
+    def image(x):
+        return x[:, :, None, None] * x[:, None, :, None]
+
+    def images(part):
+        return part._replace(x=image(part.x))
+
+    return jaxmeta.Learner(
+        lambda key, episode: learner.init(key, jaxmeta.Episode(*map(images, episode))),
+        lambda params, key, support: learner.adapt(params, key, images(support)),
+        lambda params, adapted, x: learner.predict(params, adapted, image(x)),
+        lambda params, key, episode: learner.loss(
+            params, key, jaxmeta.Episode(*map(images, episode))
+        ),
+    )
+
+
 class Row(NamedTuple):
     learner: jaxmeta.Learner
     has_true_gradient: bool = True  # False: the derivative of `loss` is a direction of its own
@@ -77,6 +96,45 @@ ROWS = {
     # Losses of pairs and of scores by themselves.
     "siamese": Row(jaxmeta.siamese(net()), is_mean_query_loss=False),
     "relation": Row(jaxmeta.relation(net()), is_mean_query_loss=False),
+    "hypernetwork": Row(
+        jaxmeta.hypernetwork(
+            net(), encoder=jaxmeta.networks.set_encoder(3, hidden=()), hidden=(4,), code_size=2
+        )
+    ),
+    "hypernetwork, chunks of the head": Row(
+        jaxmeta.hypernetwork(
+            net(),
+            encoder=jaxmeta.networks.set_encoder(3, hidden=()),
+            generated=lambda path: "head" in path,
+            chunk_size=4,
+            hidden=(4,),
+            code_size=2,
+        )
+    ),
+    "conditional": Row(
+        jaxmeta.conditional(net(), encoder=jaxmeta.networks.set_encoder(3, hidden=()))
+    ),
+    "conditional, per class": Row(
+        jaxmeta.conditional(
+            net(), encoder=jaxmeta.networks.set_encoder(3, hidden=(), per_class=True)
+        )
+    ),
+    # The support set as a sequence.
+    "conditional, wavenet": Row(
+        jaxmeta.conditional(
+            jaxmeta.networks.conditioned(net(), net()),
+            encoder=jaxmeta.networks.wavenet_encoder(3, width=2, layers=2, embed=net()),
+        ),
+        is_order_free=False,
+    ),
+    # Without the shared features, whose ReLUs can meet zeros under biases that start at zero.
+    "hypertransformer": Row(
+        of_images(
+            jaxmeta.hypertransformer(
+                channels=2, blocks=1, shared_features=0, label_size=3, transformer_layers=1
+            )
+        )
+    ),
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
 }
 rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())

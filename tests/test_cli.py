@@ -168,3 +168,19 @@ def test_the_installed_command_has_the_exit_status(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("jaxmeta: unknown recipe 'no-such-recipe'")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name, flags",
+    [
+        ("omniglot-hypertransformer-20w1s", ["--transformer-layers", "--unlabelled", "--width"]),
+        ("sinusoid-hypernetwork", ["--generator-hidden", "--code-hidden", "--hidden"]),
+        ("gaussian-process-conditional", ["--least-sigma", "--most-k-shot", "--code-size"]),
+    ],
+)
+def test_one_pass_learners_on_the_command_line(name, flags, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", name, "--help"])
+    printed = capsys.readouterr().out
+    for flag in flags:
+        assert flag in printed

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,3 +127,44 @@ def test_importing_leaves_the_backend_of_a_notebook_alone():
     code = "import jaxmeta.cli, sys; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def curve(sigma):
+    one = np.array([[0.0], [1.0]])
+    return SimpleNamespace(
+        support=Examples(one, 2 + one, np.array([True, False])),
+        query=Examples(one, one),
+        x=one,
+        mean=np.array([1.0, 2.0]),
+        sigma=sigma,
+    )
+
+
+def test_predictive_band(axes):
+    plots.predictive_band(curve(np.array([0.5, 1.0])), axes=axes)
+    assert line(axes) == [[0, 1.0], [1, 2.0]]
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose([band.min(), band.max()], [1 - 0.98, 2 + 1.96])
+    assert line(axes, 2) == [[0.0, 2.0]]  # What is not valid is not drawn.
+
+
+def test_weight_statistics(axes):
+    """Two tasks: (1, 3) and (1, 1) have mean square 3, and variances 0 and 1 over tasks."""
+    plots.weight_statistics({"head": np.array([[1.0, 3.0], [1.0, 1.0]])}, axes=axes)
+    heights = [patch.get_height() for patch in axes.patches]
+    np.testing.assert_allclose(heights, [np.sqrt(3), np.sqrt(0.5)])
+
+
+def test_attention_map(axes):
+    attention = np.arange(12.0).reshape(2, 2, 3)
+    plots.attention_map(attention, np.array([0, 1, -1]), axes=axes, name="head")
+    np.testing.assert_array_equal(axes.images[0].get_array(), attention.sum(0))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1", "?"]
+
+
+def test_what_a_task_shows():
+    empty = SimpleNamespace(weights={}, attention={}, labels=np.zeros(1), curve=None)
+    assert plots.draw_look(empty, "nothing") is None
+    empty.curve, empty.weights = curve(None), {"head": np.ones((2, 3))}
+    figure = plots.draw_look(empty, "two")
+    assert [panel.get_title() for panel in figure.axes] == ["Prediction", "Generated weights"]

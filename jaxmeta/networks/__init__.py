@@ -12,14 +12,19 @@ from jaxmeta.networks._relation import (
 from jaxmeta.networks._resnet12 import ResNet12, resnet12
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
+from jaxmeta.networks.set_encoder import conditioned, set_encoder
+from jaxmeta.networks.transformer import Encoder
+from jaxmeta.networks.wavenet import wavenet_encoder
 
 __all__ = [
     "MLP",
     "BatchNorm",
     "Conv4",
+    "Encoder",
     "RelationEmbedding",
     "RelationHead",
     "ResNet12",
+    "conditioned",
     "conv",
     "conv4",
     "linear",
@@ -28,4 +33,6 @@ __all__ = [
     "relation_embedding",
     "relation_head",
     "resnet12",
+    "set_encoder",
+    "wavenet_encoder",
 ]

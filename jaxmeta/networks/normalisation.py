@@ -13,6 +13,7 @@ they are not:
 Bronskill et al., "TaskNorm", ICML 2020, compare the choices (theirs: MetaBN and TBN).
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import flax.linen as nn
@@ -78,19 +79,21 @@ def record_set(
     if examples.is_valid is None:
         return record(net, params, examples.x, *context)
     x = jnp.where(examples.is_valid.reshape(-1, *[1] * (examples.x.ndim - 1)), examples.x, 0)
-    with nn.intercept_methods(_count(examples.is_valid)):
+    with of_valid_rows(examples.is_valid):
         return record(net, params, x, *context)
 
 
-def _count(is_valid):
-    """Has every `BatchNorm` count the valid rows only."""
+def of_valid_rows(is_valid: jax.Array | None) -> AbstractContextManager:
+    """Within it, every `BatchNorm` takes its statistics from the rows where `is_valid` `[M]`."""
+    if is_valid is None:
+        return nullcontext()
 
     def hand_over(call, args, kwargs, context):
         if isinstance(context.module, BatchNorm):
             return call(*args, is_valid=is_valid)
         return call(*args, **kwargs)
 
-    return hand_over
+    return nn.intercept_methods(hand_over)
 
 
 def normalised_by(params: Any, statistics: dict) -> Any:

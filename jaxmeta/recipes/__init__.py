@@ -4,6 +4,7 @@ from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._analyse import Analysis, analyse_run
 from jaxmeta.recipes._episode import EpisodeView, episode_of_run, has_images
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
+from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes._run import evaluate_run, read_config, train
 
@@ -12,6 +13,7 @@ __all__ = [
     "Analysis",
     "EpisodeView",
     "Experiment",
+    "Look",
     "Recipe",
     "analyse_run",
     "build",
@@ -19,6 +21,7 @@ __all__ = [
     "evaluate_run",
     "find",
     "has_images",
+    "look_run",
     "read_config",
     "train",
     "use_all_cores",

@@ -11,9 +11,17 @@ import optax
 from jaxmeta import datasets, losses, tasks
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient import counting_steps
+from jaxmeta.recipes._hyper import OnePass
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
 from jaxmeta.recipes._metric import METRIC
-from jaxmeta.recipes._recipe import Conv4, Images, Quadratic, Recipe, RelationMaps
+from jaxmeta.recipes._recipe import (
+    Conv4,
+    GaussianProcess,
+    Images,
+    Quadratic,
+    Recipe,
+    RelationMaps,
+)
 from jaxmeta.training import Validation
 from jaxmeta.training.step import Sample
 
@@ -46,7 +54,11 @@ def build(recipe: Recipe) -> Experiment:
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
         metric, is_better = losses.accuracy, float.__gt__
     else:
-        sample = _quadratic_samples if isinstance(recipe.task, Quadratic) else _sinusoid_samples
+        sample = _sinusoid_samples
+        if isinstance(recipe.task, Quadratic):
+            sample = _quadratic_samples
+        elif isinstance(recipe.task, GaussianProcess):
+            sample = _gaussian_process_samples
         meta_train, meta_val, meta_test = sample(recipe.task)
         n_outputs, loss_fn = 1, optax.squared_error
         metric, is_better = losses.squared_error, float.__lt__
@@ -89,6 +101,9 @@ def _learners(recipe, n_outputs, loss_fn):
     if isinstance(config, METRIC):
         learner = config.build(recipe.net.build(None))
         return learner, learner, lambda _: learner, range(0)
+    if isinstance(config, OnePass):
+        learner = config.build(recipe.net, n_outputs, loss_fn)
+        return learner, learner, lambda _: learner, range(0)
     net = recipe.net.build(n_outputs)
     if isinstance(config, Reptile):
         learner = config.build(net, loss_fn, config.inner_steps, config.inner_batch)
@@ -121,6 +136,12 @@ def _quadratic_samples(task):
     return sample, sample, {f"{task.dimension} unknowns": sample}
 
 
+def _gaussian_process_samples(task):
+    shots = (task.least_k_shot, task.most_k_shot)
+    sample = tasks.gaussian_process(k_shot=shots, q_queries=task.q_queries)
+    return sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample}
+
+
 def _image_samples(task):
     splits = (
         datasets.glyphs()
@@ -132,6 +153,7 @@ def _image_samples(task):
         n_way=task.train_n_way,
         k_shot=task.train_k_shot,
         q_queries=task.train_q_queries,
+        unlabelled=task.unlabelled,
         rotations=task.rotations,
     )
     meta_val, meta_test = (
@@ -140,8 +162,12 @@ def _image_samples(task):
             n_way=task.n_way,
             k_shot=task.k_shot,
             q_queries=task.q_queries,
+            unlabelled=task.unlabelled,
             rotations=task.rotations,
         )
         for split in (splits.meta_val, splits.meta_test)
     )
-    return meta_train, meta_val, {f"{task.n_way}-way {task.k_shot}-shot": meta_test}
+    setting = f"{task.n_way}-way {task.k_shot}-shot"
+    if task.unlabelled:
+        setting += f", {task.unlabelled} unlabelled"
+    return meta_train, meta_val, {setting: meta_test}

@@ -7,6 +7,7 @@ import jax.nn.initializers as init
 import optax
 
 from jaxmeta import networks
+from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
 from jaxmeta.recipes._learners import (
     Anil,
     Cavia,
@@ -44,6 +45,18 @@ class Quadratic:
 
 
 @dataclasses.dataclass(frozen=True)
+class GaussianProcess:
+    """Regression of curves drawn from a Gaussian process."""
+
+    least_k_shot: int = 3
+    """fewest support points"""
+    most_k_shot: int = 10
+    """most support points"""
+    q_queries: int = 50
+    """query points"""
+
+
+@dataclasses.dataclass(frozen=True)
 class Images:
     """Few-shot classification of images."""
 
@@ -67,6 +80,8 @@ class Images:
     """support images per class in training"""
     train_q_queries: int = 15
     """query images per class in training"""
+    unlabelled: int = 0
+    """further support images per class that come without their label"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +194,7 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | Images
+    task: Sinusoid | Quadratic | GaussianProcess | Images
     net: Mlp | Linear | Conv4 | RelationMaps
     learner: (
         Maml
@@ -196,6 +211,9 @@ class Recipe:
         | Siamese
         | Relation
         | Ridge
+        | HyperTransformer
+        | Hypernetwork
+        | Conditional
     )
     outer: Outer = Outer()
     test_episodes: int = 600

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import optax
 
+from jaxmeta.learners.hyper import Gaussian, context_mean, log_density
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._experiment import Experiment, build
+from jaxmeta.recipes._hyper import Conditional
 from jaxmeta.recipes._metric import METRIC
 from jaxmeta.recipes._recipe import Images, Recipe, from_dict
 from jaxmeta.training import Fitted, evaluate, fit, init_state
@@ -156,6 +160,9 @@ def evaluate_run(
     results["untrained"] = _summary(score_all(experiment.at_test, start))
     if is_images:
         results["raw_pixel_nearest_neighbour"] = _summary(score_all(nearest_neighbour(), {}))
+    if isinstance(recipe.learner, Conditional) and recipe.learner.least_sigma is not None:
+        results["context_mean"] = _summary(score_all(context_mean(), {}))
+        results["predictive"] = _predictive(recipe, params, sample, key, n_episodes)
     if experiment.inner_steps:
         results["adaptation"] = _adaptation(
             experiment, params, partial(score, n_episodes=min(n_episodes, recipe.curve_episodes))
@@ -190,6 +197,25 @@ def _at_setting(
         task=dataclasses.replace(task, n_way=n_way, k_shot=k_shot),
     )
     return recipe, f"evaluation-{there}.json"
+
+
+def _predictive(recipe, params, sample, key, n_episodes):
+    """How good the predictive distributions are: log density in nats, and share inside 95%."""
+    learner = recipe.learner.with_sigma(recipe.net, 1, optax.squared_error)
+    metrics = {
+        "log_density": lambda outputs, query: jnp.mean(
+            log_density(Gaussian(*jnp.split(outputs, 2, axis=1)), query.y)
+        ),
+        "coverage_of_95_percent": lambda outputs, query: jnp.mean(
+            jnp.abs(query.y - outputs[:, :1]) < 1.96 * outputs[:, 1:]
+        ),
+    }
+    return {
+        name: _summary(
+            evaluate(learner, params, sample, n_episodes=n_episodes, key=key, metric=metric)
+        )
+        for name, metric in metrics.items()
+    }
 
 
 def _adaptation(experiment: Experiment, params: Any, score: Callable) -> dict:

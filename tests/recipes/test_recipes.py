@@ -239,3 +239,61 @@ def test_the_pretrained_baseline_is_the_mean_over_tasks():
     np.testing.assert_allclose(
         experiment.learner.loss(params, key, episode)[0], expected, rtol=1e-6
     )
+
+
+def tiny(name, **fields):
+    recipe = recipes.find(name)
+    outer = {"steps": 2, "meta_batch_size": 2, "steps_per_call": 1, "validate_every": 2}
+    outer = dataclasses.replace(recipe.outer, **outer, validation_episodes=2)
+    return dataclasses.replace(recipe, outer=outer, test_episodes=4, **fields)
+
+
+def test_a_run_of_a_neural_process(tmp_path):
+    name = "gaussian-process-conditional"
+    recipe = tiny(name, net=dataclasses.replace(recipes.find(name).net, hidden=(4,)))
+    recipes.train(name, recipe, tmp_path)
+    results = recipes.evaluate_run(tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == results
+    assert results["setting"] == "3 to 10-shot" and "adaptation" not in results
+    assert 0 < results["predictive"]["coverage_of_95_percent"]["mean"] <= 1
+    assert np.isfinite(results["predictive"]["log_density"]["mean"])
+    assert 0.2 < results["context_mean"]["mean"] < 3
+    look = recipes.look_run(tmp_path)
+    assert look.weights == {} and look.attention == {}
+    assert look.curve.mean.shape == look.curve.sigma.shape == (200,)
+    assert look.curve.sigma.min() > 0.02
+
+
+def test_a_run_of_a_hypertransformer(tmp_path, small_images):
+    name = "omniglot-hypertransformer-20w1s-2-unlabelled"
+    task = recipes.find(name).task
+    task = dataclasses.replace(task, n_way=3, train_n_way=3, unlabelled=1)
+    recipe = tiny(
+        name,
+        task=task,
+        net=recipes.find(name).net.__class__(width=2),
+        learner=dataclasses.replace(
+            recipes.find(name).learner, shared_features=0, transformer_layers=1, trained_blocks=4
+        ),
+    )
+    recipes.train(name, recipe, tmp_path)
+    look = recipes.look_run(tmp_path)
+    assert {key: maps.shape for key, maps in look.attention.items()} == {"head": (1, 3, 6)}
+    assert look.labels.tolist() == [0, 1, 2, -1, -1, -1]
+    assert {key: array.shape for key, array in look.weights.items()} == {
+        "head": (20, 2, 3),
+        "bias": (20, 3),
+    }
+    for maps in look.attention.values():
+        assert maps.min() >= 0 and maps.sum(-1).max() <= 1
+
+
+def test_a_look_at_a_learner_with_inner_steps(tmp_path):
+    recipes.train("sinusoid-maml", short("sinusoid-maml"), tmp_path)
+    assert recipes.look_run(tmp_path) is None
+
+
+def test_the_generated_net_is_pooled_and_flat():
+    recipe = recipes.find("glyphs-hypertransformer-5w1s")
+    with pytest.raises(ValueError, match="strided and spatial_mean must be False"):
+        recipes.build(dataclasses.replace(recipe, net=recipes.find("glyphs-maml-5w1s").net))

@@ -153,3 +153,71 @@ def test_sinusoid_ranges():
     assert largest.max() <= 5 and largest.max() > 4.8 and largest.min() < 0.3
     with pytest.raises(ValueError, match="k_shot must be >= 1, got 0"):
         tasks.sinusoid(k_shot=0)
+
+
+def test_gaussian_process_has_the_covariance_it_says():
+    sample = tasks.gaussian_process(k_shot=1, q_queries=1, length_scale=0.5, scale=2.0, noise=0.3)
+    episodes = jax.vmap(sample)(jax.random.split(jax.random.key(0), 40_000))
+    x = np.concatenate([episodes.support.x[:, :, 0], episodes.query.x[:, :, 0]], axis=1)
+    y = np.concatenate([episodes.support.y[:, :, 0], episodes.query.y[:, :, 0]], axis=1)
+    assert -2 <= x.min() < -1.99 and 1.99 < x.max() <= 2
+    # Variance 4 + 0.09; the standard error of a sample variance is sqrt(2 / n) of it.
+    np.testing.assert_allclose((y**2).mean(0), 4.09, rtol=4 * np.sqrt(2 / 40_000))
+    distance = np.abs(x[:, 0] - x[:, 1])
+    for low, high in ((0.0, 0.1), (0.4, 0.5), (1.9, 2.1)):
+        near = (low <= distance) & (distance < high)
+        expected = 4 * np.exp(-0.5 * distance[near] ** 2 / 0.25).mean()
+        products = y[near].prod(1)
+        error = products.std() / np.sqrt(len(products))
+        assert abs(products.mean() - expected) < 4 * error
+
+
+def test_gaussian_process_draws_how_many_points_count():
+    episodes = jax.vmap(tasks.gaussian_process(k_shot=(2, 4)))(
+        jax.random.split(jax.random.key(0), 300)
+    )
+    assert episodes.support.x.shape == (300, 4, 1) and episodes.query.y.shape == (300, 50, 1)
+    counts = np.asarray(episodes.support.is_valid.sum(1))
+    assert set(counts) == {2, 3, 4} and min((counts == n).sum() for n in (2, 3, 4)) > 70
+    assert (np.diff(episodes.support.is_valid.astype(int), axis=1) <= 0).all()
+    fixed = tasks.gaussian_process(k_shot=5)(jax.random.key(0))
+    assert fixed.support.is_valid is None and fixed.support.x.shape == (5, 1)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"k_shot": (3, 2)}, r"k_shot must be >= 1 and increasing, got \(3, 2\)"),
+        ({"q_queries": 0}, "q_queries must be >= 1, got 0"),
+        ({"noise": 0.0}, "noise must be > 0, got 0.0"),
+        ({"x_range": (1.0, 1.0)}, "x_range must be .* low < high"),
+    ],
+)
+def test_gaussian_process_refuses(settings, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.gaussian_process(**settings)
+
+
+def test_unlabelled_rows_join_the_support_set_and_change_nothing_else():
+    data = numbered([5, 6, 7, 8])
+    settings = {"n_way": 3, "k_shot": 1, "q_queries": 2, "rotations": True}
+    plain = jax.jit(tasks.episodes(data, **settings))
+    semi = jax.jit(tasks.episodes(data, **settings, unlabelled=2))
+    orders = set()
+    for seed in range(20):
+        before, after = plain(jax.random.key(seed)), semi(jax.random.key(seed))
+        np.testing.assert_array_equal(after.query.x, before.query.x)
+        np.testing.assert_array_equal(after.query.y, before.query.y)
+        np.testing.assert_array_equal(after.support.x[:3], before.support.x)
+        np.testing.assert_array_equal(after.support.y, np.eye(9, 3))
+        support, query = corners(after.support.x), corners(after.query.x)
+        assert len({*support, *query}) == 3 + 6 + 6
+        classes = [(label, turn) for label, _, turn in support]
+        extra = [classes.index(c) for c in classes[3:]]
+        assert sorted(extra) == [0, 0, 1, 1, 2, 2]  # Two of each class, turned like it.
+        orders.add(tuple(extra))
+    assert len(orders) > 10  # In no order that would tell their class.
+    with pytest.raises(ValueError, match=r"k_shot \+ q_queries \+ unlabelled = 6 images or more"):
+        tasks.episodes(data, **settings | {"q_queries": 3}, unlabelled=2)
+    with pytest.raises(ValueError, match="unlabelled must be >= 0, got -1"):
+        tasks.episodes(data, **settings, unlabelled=-1)

@@ -1,0 +1,137 @@
+"""A net that takes the support set as a second input: conditional neural processes.
+
+Garnelo et al., "Conditional Neural Processes", ICML 2018, https://arxiv.org/abs/1807.01613,
+section 2: `r = mean_i h(x_i, y_i)`, `(mu, sigma) = g(x*, r)`.
+Differs from the paper: the loss is over the query set alone, where the paper's targets include the
+context; any encoder of the support set may stand for the mean, and any net with a context for g.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.learner import Learner
+from jaxmeta.learners.hyper._support import zeroed
+from jaxmeta.losses import LossFn, mean_loss, query_loss
+from jaxmeta.networks.normalisation import normalised_by, of_valid_rows, record
+
+
+class Conditioning(NamedTuple):
+    """What a task leaves behind."""
+
+    context: jax.Array  # [C]
+    statistics: Any  # of the support set in the net, {} without batch normalisation
+
+
+class Gaussian(NamedTuple):
+    """A normal distribution for each query and target dimension."""
+
+    mean: jax.Array  # [M, D]
+    sigma: jax.Array  # [M, D] standard deviation, in target units
+
+
+def conditional(
+    net: Any,
+    *,
+    encoder: Any,
+    least_sigma: float | None = None,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+) -> Learner:
+    """Adapts by a look at the support set: its code is an input of the net.
+
+    Args:
+      net: a net with a second input, the context: `init(key, x, context)` and
+        `apply(params, x, context)`. `networks.mlp` joins it to its inputs, `networks.conv4` scales
+        and shifts channels by it (FiLM), `networks.conditioned` embeds the inputs first.
+      encoder: the code `[C]` of a support set: `init(key, x, y, is_valid)` and
+        `apply(params, x, y, is_valid)`. `networks.set_encoder` does not see the order of the rows;
+        `networks.wavenet_encoder` reads them as a sequence.
+      least_sigma: None: outputs as they are, under `loss_fn`. A number: regression with a
+        predictive standard deviation. The net's outputs are then `[M, 2 D]`, mean and `s`, with
+        `sigma = least_sigma + (1 - least_sigma) softplus(s)`; the loss is the mean of
+        `-log N(y; mean, sigma)`; `predict` gives the mean `[M, D]`, so that every metric of values
+        applies, and `predictive` gives both.
+      loss_fn: loss per example of the outputs, where there is no sigma.
+
+    Returns a `Learner` whose parameters are a dict of `net` and `encoder`, and whose adapted value
+    is `Conditioning`. Rows of the support set that are not valid are as if absent.
+
+    Raises:
+      ValueError: `least_sigma` is not in [0, 1).
+    """
+    if least_sigma is not None and not 0 <= least_sigma < 1:
+        raise ValueError(f"least_sigma must be in [0, 1), got {least_sigma}.")
+
+    def init(key, episode):
+        key_encoder, key_net = jax.random.split(key)
+        support = zeroed(episode.support)
+        encoder_params = encoder.init(key_encoder, *support)
+        context = encoder.apply(encoder_params, *support)
+        return {"net": net.init(key_net, support.x, context), "encoder": encoder_params}
+
+    def adapt(params, key, support):
+        del key  # One pass, without randomness.
+        rows = zeroed(support)
+        with of_valid_rows(support.is_valid):
+            context = encoder.apply(params["encoder"], *rows)
+            return Conditioning(context, record(net, params["net"], rows.x, context)[1])
+
+    def predict(params, adapted, x):
+        if least_sigma is None:
+            return _outputs(net, params, adapted, x)
+        return predictive(net, params, adapted, x, least_sigma=least_sigma).mean
+
+    def loss(params, key, episode):
+        adapted = adapt(params, key, episode.support)
+        if least_sigma is None:
+            outputs = predict(params, adapted, episode.query.x)
+            return mean_loss(loss_fn, outputs, episode.query), outputs
+        outputs = predictive(net, params, adapted, episode.query.x, least_sigma=least_sigma)
+        value = mean_loss(lambda gaussian, y: -log_density(gaussian, y), outputs, episode.query)
+        return value, outputs.mean
+
+    return Learner(init, adapt, predict, loss)
+
+
+def predictive(
+    net: Any, params: Any, adapted: Conditioning, x: jax.Array, *, least_sigma: float
+) -> Gaussian:
+    """The predictive distribution behind the means of `conditional`.
+
+    Args:
+      net, least_sigma: as given to `conditional`.
+      params: its meta-parameters.
+      adapted: what its `adapt` gave.
+      x: queries `[M, *X]`.
+    """
+    mean, raw = jnp.split(_outputs(net, params, adapted, x), 2, axis=1)
+    return Gaussian(mean, least_sigma + (1 - least_sigma) * jax.nn.softplus(raw))
+
+
+def context_mean() -> Learner:
+    """Predicts the mean of the support set's targets for every query: the floor of a regression."""
+
+    def adapt(params, key, support):
+        del params, key
+        rows = zeroed(support)
+        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(rows.is_valid), 1)
+
+    def predict(params, adapted, x):
+        del params
+        return jnp.broadcast_to(adapted, (len(x), *adapted.shape))
+
+    return Learner(
+        lambda key, episode: {}, adapt, predict, query_loss(adapt, predict, optax.squared_error)
+    )
+
+
+def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:
+    """`log N(y; mean, sigma)` of targets `[M, D]`, in nats, one for each: `[M, D]`."""
+    z = (y - gaussian.mean) / gaussian.sigma
+    return -0.5 * jnp.square(z) - jnp.log(gaussian.sigma) - 0.5 * jnp.log(2 * jnp.pi)
+
+
+def _outputs(net, params, adapted, x):
+    return net.apply(normalised_by(params["net"], adapted.statistics), x, adapted.context)

@@ -1,0 +1,16 @@
+"""What all learners of this family do with the rows of a support set that do not count."""
+
+import jax.numpy as jnp
+
+from jaxmeta.learner import Examples
+
+
+def zeroed(support: Examples) -> Examples:
+    """The same support set with zeros in rows that are not valid: not even a NaN may enter."""
+    is_valid = support.is_valid
+    if is_valid is None:
+        is_valid = jnp.ones(len(support.y), bool)
+    rows = is_valid.reshape(-1, *[1] * (support.x.ndim - 1))
+    return Examples(
+        jnp.where(rows, support.x, 0), jnp.where(is_valid[:, None], support.y, 0), is_valid
+    )

@@ -1,0 +1,159 @@
+"""The learner's part of a recipe: the hypernetwork family."""
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+import jaxmeta.learners.hyper as hyper
+from jaxmeta import losses, networks
+from jaxmeta.learner import Learner
+
+
+class OnePass:
+    """A learner without inner steps: `build(net, n_outputs, loss_fn)` is all there is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HyperTransformer(OnePass):
+    """HyperTransformer; the recipe's `Conv4` has the channels of the net that is generated."""
+
+    trained_blocks: int = 0
+    """first blocks whose kernels are learned, not generated; 4: the logits' layer alone is"""
+    allocation: Literal["output", "spatial"] = "output"
+    """what a weight token stands for: one output channel, or one place of the kernel"""
+    shared_features: int = 32
+    """features of the image itself, the same for all layers"""
+    label_size: int = 32
+    """entries of a label's vector"""
+    transformer_layers: int = 3
+    """layers of each encoder"""
+    heads: int = 2
+    """heads of each attention"""
+    drop_labelled: float = 0.0
+    """largest probability of dropping a labelled support row in training"""
+    drop_unlabelled: float = 0.0
+    """largest probability of dropping an unlabelled support row in training"""
+
+    def build(self, net, n_outputs, loss_fn: losses.LossFn, *, observe: bool = False) -> Learner:
+        """The learner, which finds the number of outputs in the labels."""
+        if getattr(net, "strided", True) or net.spatial_mean:
+            raise ValueError(
+                "hypertransformer generates Conv4 nets with max-pooling and a flat last map alone: "
+                f"strided and spatial_mean must be False, got {net}."
+            )
+        return hyper.hypertransformer(
+            channels=net.width,
+            trained_blocks=self.trained_blocks,
+            allocation=self.allocation,
+            shared_features=self.shared_features,
+            label_size=self.label_size,
+            transformer_layers=self.transformer_layers,
+            heads=self.heads,
+            drop_labelled=self.drop_labelled,
+            drop_unlabelled=self.drop_unlabelled,
+            observe=observe,
+            loss_fn=loss_fn,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SupportEncoder:
+    """The code of a support set; images go through the recipe's `Conv4` first."""
+
+    code: Literal["mean", "class_means", "wavenet"] = "mean"
+    """mean over all rows, one mean per class, or a WaveNet over the sequence"""
+    code_size: int = 128
+    """entries of the code, or of each class's"""
+    code_hidden: tuple[int, ...] = (128, 128, 128)
+    """widths of the layers before it; a WaveNet: one layer each, as wide as the first"""
+
+    def build(self, embed: nn.Module | None) -> nn.Module:
+        """The module."""
+        if self.code == "wavenet":
+            return networks.wavenet_encoder(
+                self.code_size, width=self.code_hidden[0], layers=len(self.code_hidden), embed=embed
+            )
+        return networks.set_encoder(
+            self.code_size,
+            hidden=self.code_hidden,
+            embed=embed,
+            per_class=self.code == "class_means",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditional(OnePass):
+    """A net with the support set's code as an input."""
+
+    encoder: SupportEncoder = SupportEncoder()
+    """the code of the support set"""
+    film: bool = False
+    """images: the code scales and shifts the third block's channels; else it joins the head"""
+    head: tuple[int, ...] = (128,)
+    """images: hidden widths of that head"""
+    least_sigma: float | None = None
+    """regression: smallest predictive standard deviation; None: none is predicted"""
+
+    def build(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
+        """The learner."""
+        return hyper.conditional(
+            self.net(net, n_outputs),
+            encoder=self.encoder.build(_embedding(net)),
+            least_sigma=self.least_sigma,
+            loss_fn=loss_fn,
+        )
+
+    def net(self, net, n_outputs) -> nn.Module:
+        """The net with a context."""
+        n_outputs = n_outputs if self.least_sigma is None else 2 * n_outputs
+        embed = _embedding(net)
+        if embed is None or self.film:
+            return net.build(n_outputs)
+        glorot = nn.initializers.glorot_normal()
+        return networks.conditioned(
+            embed, networks.mlp(n_outputs, hidden=self.head, kernel_init=glorot)
+        )
+
+    def with_sigma(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
+        """The learner that predicts mean and standard deviation side by side, `[M, 2 D]`."""
+
+        def predict(params, adapted, x):
+            with_context = self.net(net, n_outputs)
+            return jnp.concatenate(
+                hyper.predictive(with_context, params, adapted, x, least_sigma=self.least_sigma),
+                axis=1,
+            )
+
+        return self.build(net, n_outputs, loss_fn)._replace(predict=predict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypernetwork(OnePass):
+    """A generator of the recipe's net."""
+
+    encoder: SupportEncoder = SupportEncoder()
+    """the code of the support set"""
+    generated: Literal["all", "head"] = "all"
+    """which weights are generated"""
+    chunk_size: int | None = None
+    """entries generated at once; None: whole weights"""
+    generator_hidden: tuple[int, ...] = (128,)
+    """widths of the generator's layers"""
+
+    def build(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
+        """The learner."""
+        return hyper.hypernetwork(
+            net.build(n_outputs),
+            encoder=self.encoder.build(_embedding(net)),
+            generated=None if self.generated == "all" else lambda path: "head" in path,
+            chunk_size=self.chunk_size,
+            hidden=self.generator_hidden,
+            loss_fn=loss_fn,
+        )
+
+
+def _embedding(net):
+    """Images go through a net like the recipe's, without its head."""
+    return net.build(None) if hasattr(net, "width") else None
