@@ -6,10 +6,10 @@
 Forward, backward and outer Adam, with the same weights, the same tasks and the same arithmetic on
 both sides (the losses of the first step are compared):
 
-    conv4           MAML, second order, Conv4-64 with 2x2 pooling on 28x28x1 images, 5-way 1-shot, 15
-                    queries per class, 5 inner steps, 4 tasks
-    sinusoid        MAML, second order, the net 1-40-40-1, 10 shots, 10 queries, 1 inner step, 25
-                    tasks
+    conv4           MAML, second order, Conv4-64 with 2x2 pooling on 28x28x1 images, 5-way
+                    1-shot, 15 queries per class, 5 inner steps, 4 tasks
+    sinusoid        MAML, second order, the net 1-40-40-1, 10 shots, 10 queries, 1 inner step,
+                    25 tasks
     prototypical    Conv4-64 on 28x28x1 images, 20-way 5-shot, 5 queries per class, 1 task
     prototypical-2  the same, 2 tasks
 

@@ -90,10 +90,12 @@ class Ridge(_Embedded):
 
     lam: float = 50.0
     """where the learned regulariser starts"""
+    scale: float = 1.0
+    """where the learned scale of the logits starts"""
 
     def build(self, embed: Net) -> Learner:
         """The learner on an embedding."""
-        return metric.ridge(embed, lam=self.lam)
+        return metric.ridge(embed, lam=self.lam, scale=self.scale)
 
 
 METRIC = (Prototypical, Matching, Siamese, Relation, Ridge)

@@ -10,14 +10,17 @@ from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps
 SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
 
 
-def _four(name, paper, published, changes, learner, *, net=None, ways=20, tasks=2):
+def _four(
+    name, paper, published, changes, learner, *, net=None, ways=40, queries=3, tasks=2, steps=3_000
+):
     """The recipes `omniglot-NAME-5w1s`, `-5w5s`, `-20w1s` and `-20w5s`."""
     return {
         f"omniglot-{name}-{setting}": Recipe(
             paper=f"{paper}, Omniglot {n_way}-way {k_shot}-shot",
             published=published[setting],
-            changes=f"batch normalisation by the support set's statistics; 4 000 steps, the rate "
-            f"halved every 1 000; {ways} ways and {tasks} episodes a step{changes}",
+            changes=f"batch normalisation by the support set's statistics; {steps} steps, the rate "
+            f"halved at each quarter; {ways} ways, {queries} queries per class and {tasks} episodes "
+            f"a step{changes}",
             task=Images(
                 dataset="omniglot",
                 n_way=n_way,
@@ -25,17 +28,17 @@ def _four(name, paper, published, changes, learner, *, net=None, ways=20, tasks=
                 q_queries=15 if n_way == 5 else 5,
                 train_n_way=ways,
                 train_k_shot=k_shot,
-                train_q_queries=5,
+                train_q_queries=queries,
             ),
             net=net or Conv4(),
             learner=learner,
             outer=Outer(
-                steps=4_000,
+                steps=steps,
                 meta_batch_size=tasks,
                 steps_per_call=20,
                 validate_every=200,
                 schedule="halving",
-                halve_every=1_000,
+                halve_every=steps // 4,
             ),
             test_episodes=1_000,
         )
@@ -58,7 +61,9 @@ OMNIGLOT_METRIC = {
         ", the paper's",
         Prototypical(),
         ways=60,
+        queries=5,
         tasks=1,
+        steps=4_000,
     ),
     **_four(
         "matching",
@@ -84,8 +89,8 @@ OMNIGLOT_METRIC = {
             "98.91 ± 0.02",
             remark=" (recollected, not seen)",
         ),
-        "; Conv4-64, not 96-192-384-512 channels",
-        Ridge(),
+        "; Conv4-64, not 96-192-384-512 channels; the regulariser starts at 1, the scale at 10",
+        Ridge(lam=1.0, scale=10.0),
     ),
     **_four(
         "siamese",
@@ -93,6 +98,8 @@ OMNIGLOT_METRIC = {
         _published("97.3", "98.4", "88.2", "97.0"),
         "; Conv4-64 on 28x28 images, not the paper's net on 105x105; no affine distortions",
         Siamese(),
+        ways=20,
+        queries=5,
     ),
     **_four(
         "relation",
@@ -101,5 +108,7 @@ OMNIGLOT_METRIC = {
         ", not a million steps of one episode",
         Relation(),
         net=RelationMaps(),
+        ways=20,
+        queries=5,
     ),
 }

@@ -38,7 +38,11 @@ class LinearHead(NamedTuple):
 
 
 def ridge(
-    embed: Net, *, lam: float = 50.0, loss_fn: LossFn = optax.softmax_cross_entropy
+    embed: Net,
+    *,
+    lam: float = 50.0,
+    scale: float = 1.0,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
 ) -> Learner:
     """Classifies by ridge regression of the labels on a learned embedding.
 
@@ -48,21 +52,23 @@ def ridge(
 
     Args:
       embed: maps `[M, *X]` to embeddings `[M, D]`.
-      lam: where the regulariser starts; it is learned, as are scale and shift.
+      lam: where the regulariser starts; it is learned, by its logarithm.
+      scale: where the scale of the logits starts; it is learned, as is the shift, from zero.
       loss_fn: loss per example of the logits.
 
     Returns a `Learner` with `RidgeParams` whose adapted value is `LinearHead`. A class without
     labelled support rows is never predicted.
 
     Raises:
-      ValueError: `lam` is not finite and positive.
+      ValueError: `lam` or `scale` is not finite and positive.
     """
-    if not (math.isfinite(lam) and lam > 0):
-        raise ValueError(f"lam must be finite and > 0, got {lam}.")
+    for name, number in (("lam", lam), ("scale", scale)):
+        if not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{name} must be finite and > 0, got {number}.")
 
     def init(key, episode):
         params = embed.init(key, episode.support.x)
-        return RidgeParams(params, jnp.log(lam), jnp.ones(()), jnp.zeros(()))
+        return RidgeParams(params, jnp.log(lam), jnp.asarray(scale, float), jnp.zeros(()))
 
     def adapt(params, key, support):
         del key  # The solution is closed.
