@@ -18,9 +18,9 @@ def _four(
         f"omniglot-{name}-{setting}": Recipe(
             paper=f"{paper}, Omniglot {n_way}-way {k_shot}-shot",
             published=published[setting],
-            changes=f"batch normalisation by the support set's statistics; {steps} steps, the rate "
-            f"halved at each quarter; {ways} ways, {queries} queries per class and {tasks} episodes "
-            f"a step{changes}",
+            changes=f"batch normalisation by the support set's statistics; {steps} steps, the "
+            f"rate halved at each quarter; {ways} ways, {queries} queries per class, {tasks} "
+            f"episodes a step{changes}",
             task=Images(
                 dataset="omniglot",
                 n_way=n_way,
