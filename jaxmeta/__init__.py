@@ -19,8 +19,9 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
+from jaxmeta.learners.memory import mann
 from jaxmeta.learners.metric import prototypical
-from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
+from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
 
 __all__ = [
     "Episode",
@@ -31,6 +32,7 @@ __all__ = [
     "cavia",
     "datasets",
     "evaluate",
+    "evaluate_stream",
     "fit",
     "fomaml",
     "from_nnx",
@@ -42,6 +44,7 @@ __all__ = [
     "make_step",
     "maml",
     "maml_plus_plus",
+    "mann",
     "meta_lstm",
     "meta_sgd",
     "networks",

@@ -11,6 +11,7 @@ import pytest
 from jax.test_util import check_grads
 
 import jaxmeta
+from jaxmeta.learners import memory
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.training import init_state, make_step
 
@@ -66,6 +67,11 @@ ROWS = {
         jaxmeta.learned_optimizer(net(), inner_steps=4, unroll=2),
         has_true_gradient=False,
         is_mean_query_loss=False,
+    ),
+    # Memories read the support set as a sequence.
+    "mann": Row(
+        jaxmeta.mann(controller=memory.lstm(6), memory=memory.lrua(5, 3, heads=2)),
+        is_order_free=False,
     ),
     "prototypical": Row(jaxmeta.prototypical(net())),
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),

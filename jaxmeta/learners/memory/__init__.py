@@ -1,0 +1,21 @@
+"""Memory-based meta-learners: a task is a sequence that is read."""
+
+from jaxmeta.learners.memory._addressing import Access, Memory, lrua, no_memory, ntm
+from jaxmeta.learners.memory._controller import Controller, feed_forward, lstm
+from jaxmeta.learners.memory._mann import Trace, Written, mann, nearest_seen, reads_and_writes
+
+__all__ = [
+    "Access",
+    "Controller",
+    "Memory",
+    "Trace",
+    "Written",
+    "feed_forward",
+    "lrua",
+    "lstm",
+    "mann",
+    "nearest_seen",
+    "no_memory",
+    "ntm",
+    "reads_and_writes",
+]
