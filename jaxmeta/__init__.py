@@ -19,7 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
-from jaxmeta.learners.memory import mann
+from jaxmeta.learners.memory import mann, snail
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
 
@@ -53,5 +53,6 @@ __all__ = [
     "restore",
     "rules",
     "save",
+    "snail",
     "tasks",
 ]

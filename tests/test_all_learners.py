@@ -73,6 +73,7 @@ ROWS = {
         jaxmeta.mann(controller=memory.lstm(6), memory=memory.lrua(5, 3, heads=2)),
         is_order_free=False,
     ),
+    "snail": Row(jaxmeta.snail(net(), filters=3, attention=((4, 3), (4, 5))), is_order_free=False),
     "prototypical": Row(jaxmeta.prototypical(net())),
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
 }

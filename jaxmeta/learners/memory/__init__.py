@@ -3,11 +3,13 @@
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua, no_memory, ntm
 from jaxmeta.learners.memory._controller import Controller, feed_forward, lstm
 from jaxmeta.learners.memory._mann import Trace, Written, mann, nearest_seen, reads_and_writes
+from jaxmeta.learners.memory._snail import Sequence, snail
 
 __all__ = [
     "Access",
     "Controller",
     "Memory",
+    "Sequence",
     "Trace",
     "Written",
     "feed_forward",
@@ -18,4 +20,5 @@ __all__ = [
     "no_memory",
     "ntm",
     "reads_and_writes",
+    "snail",
 ]
