@@ -19,7 +19,7 @@ from jaxmeta.learners.gradient import (
     meta_sgd,
     reptile,
 )
-from jaxmeta.learners.memory import mann, snail
+from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
 
@@ -46,6 +46,7 @@ __all__ = [
     "maml_plus_plus",
     "mann",
     "meta_lstm",
+    "meta_networks",
     "meta_sgd",
     "networks",
     "prototypical",

@@ -74,6 +74,15 @@ ROWS = {
         is_order_free=False,
     ),
     "snail": Row(jaxmeta.snail(net(), filters=3, attention=((4, 3), (4, 5))), is_order_free=False),
+    "meta_networks": Row(
+        jaxmeta.meta_networks(
+            jaxmeta.networks.augmented(N_WAY, conv_blocks=0, hidden=4),
+            hidden=3,
+            # The logarithm of a small gradient bends too much for finite differences.
+            preprocess=lambda grads: jnp.stack([1 + grads, 3 * grads], axis=-1),
+        ),
+        is_order_free=False,
+    ),
     "prototypical": Row(jaxmeta.prototypical(net())),
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
 }
