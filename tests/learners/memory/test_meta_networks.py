@@ -155,14 +155,12 @@ def test_fast_weights_in_numpy(x64):
 
 
 def test_second_order_gradients_through_the_fast_weights(x64):
-    # The logarithm of a small gradient bends too much for finite differences.
-    learner = jaxmeta.meta_networks(
-        net(), hidden=3, preprocess=lambda g: jnp.stack([1 + g, 3 * g], axis=-1)
-    )
+    learner = jaxmeta.meta_networks(net(), hidden=3)
     task = episode(float)
     params = setting(learner, task)
     loss = jax.jit(lambda params: learner.loss(params, jax.random.key(1), task)[0])
-    check_grads(loss, (params,), order=1, modes=["rev"], rtol=1e-5)
+    # A small step: the logarithm of a small gradient bends much.
+    check_grads(loss, (params,), order=1, modes=["rev"], rtol=1e-5, eps=1e-7)
 
     # With fast weights held constant the gradient of the slow weights is another one.
     adapted = jax.jit(learner.adapt)(params, jax.random.key(1), task.support)
