@@ -121,6 +121,8 @@ def plot(arguments: Sequence[str]) -> None:
     if not options.runs:
         raise ValueError("name at least one run folder.")
     print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
+    if len(options.runs) == 1 and (options.runs[0] / recipes.MEMORY_TRACE).exists():
+        print(f"wrote {_draw_memory(options.runs[0])}")
 
 
 def list_recipes(arguments: Sequence[str]) -> None:
@@ -188,8 +190,20 @@ def _evaluate(run_dir, n_episodes):
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
+    if "by_presentation" in results["inductive"]:
+        shares = (f"{100 * share:.1f}" for share in results["inductive"]["by_presentation"])
+        print(f"  by presentation of a class, %  {', '.join(shares)}")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
+    if (Path(run_dir) / recipes.MEMORY_TRACE).exists():
+        print(f"  saved {_draw_memory(Path(run_dir))}")
     print(f"  saved {Path(run_dir) / 'evaluation.json'} and {picture}")
+
+
+def _draw_memory(run_dir):
+    memory = json.loads((run_dir / recipes.MEMORY_TRACE).read_text())
+    path = run_dir / "memory.png"
+    plots.draw_memory(memory, f"{run_dir.name}, one stream of meta_test").savefig(path, dpi=120)
+    return path
 
 
 def _number(results, row):

@@ -4,11 +4,12 @@ import difflib
 
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes.glyphs import GLYPHS
+from jaxmeta.recipes.memory import MEMORY
 from jaxmeta.recipes.omniglot import OMNIGLOT
 from jaxmeta.recipes.quadratic import QUADRATIC
 from jaxmeta.recipes.sinusoid import SINUSOID
 
-ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT
+ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | MEMORY
 
 
 def find(name: str) -> Recipe:

@@ -13,9 +13,12 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.learners.metric import prototypical
 from jaxmeta.recipes._learners import MamlPlusPlus, Prototypical, Reptile
+from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Snail, Streams
 from jaxmeta.recipes._recipe import Conv4, Images, Quadratic, Recipe
-from jaxmeta.training import Validation
+from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
 from jaxmeta.training.step import Sample
+
+STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 
 
 class Experiment(NamedTuple):
@@ -44,6 +47,13 @@ def build(recipe: Recipe) -> Experiment:
         meta_train, meta_val, meta_test = _image_samples(recipe.task)
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
         metric, is_better = losses.accuracy, float.__gt__
+    elif isinstance(recipe.task, Streams):
+        meta_train, meta_val, meta_test = _stream_samples(recipe.task)
+        n_outputs = 0  # The width of the labels, whatever the learner is told.
+        loss_fn = (
+            losses.letters_cross_entropy if recipe.task.strings else optax.softmax_cross_entropy
+        )
+        metric, is_better = recipe.task.is_right, float.__gt__
     else:
         sample = _quadratic_samples if isinstance(recipe.task, Quadratic) else _sinusoid_samples
         meta_train, meta_val, meta_test = sample(recipe.task)
@@ -51,7 +61,7 @@ def build(recipe: Recipe) -> Experiment:
         metric, is_better = losses.squared_error, float.__lt__
     learner, at_test, after = _learners(recipe, n_outputs, loss_fn)
     outer, counts = recipe.outer, isinstance(recipe.learner, MamlPlusPlus)
-    in_turn = isinstance(recipe.net, Conv4) and jax.default_backend() == "cpu"
+    in_turn = isinstance(recipe.net, Conv4 | Augmented) and jax.default_backend() == "cpu"
     return Experiment(
         learner=learner,
         at_test=at_test,
@@ -65,6 +75,7 @@ def build(recipe: Recipe) -> Experiment:
             metric=metric,
             is_better=is_better,
             learner=at_test,
+            make_evaluate=_evaluate_streams if isinstance(recipe.task, Streams) else make_evaluate,
         ),
         meta_test=meta_test,
         metric=metric,
@@ -86,6 +97,9 @@ def _learners(recipe, n_outputs, loss_fn):
     config = recipe.learner
     if isinstance(config, Prototypical):
         learner = prototypical(recipe.net.build(None), loss_fn=loss_fn)
+        return learner, learner, lambda inner_steps: learner
+    if isinstance(config, Mann | Snail | MetaNetworks):
+        learner = config.build(recipe.net, n_outputs, loss_fn)
         return learner, learner, lambda inner_steps: learner
     net = recipe.net.build(n_outputs)
     if isinstance(config, Reptile):
@@ -117,12 +131,30 @@ def _quadratic_samples(task):
     return sample, sample, {f"{task.dimension} unknowns": sample}
 
 
-def _image_samples(task):
-    splits = (
-        datasets.glyphs()
-        if task.dataset == "glyphs"
-        else datasets.omniglot(task.data_dir, split=task.split)
+def _splits(task):
+    if task.dataset == "glyphs":
+        return datasets.glyphs()
+    return datasets.omniglot(task.data_dir, split=task.split)
+
+
+def _stream_samples(task):
+    splits = _splits(task)
+    meta_test = task.sample(splits.meta_test, training=False)
+    return (
+        task.sample(splits.meta_train, training=True),
+        task.sample(splits.meta_val, training=False),
+        {task.setting: meta_test},
     )
+
+
+def _evaluate_streams(learner, sample, *, n_episodes, metric):
+    return make_evaluate_stream(
+        learner, sample, n_episodes=n_episodes, is_right=metric, episodes_at_once=STREAMS_AT_ONCE
+    )
+
+
+def _image_samples(task):
+    splits = _splits(task)
     meta_train = tasks.episodes(
         splits.meta_train,
         n_way=task.train_n_way,

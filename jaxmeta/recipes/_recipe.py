@@ -19,6 +19,7 @@ from jaxmeta.recipes._learners import (
     Prototypical,
     Reptile,
 )
+from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Pixels, Snail, Streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +167,8 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | Images
-    net: Mlp | Linear | Conv4
+    task: Sinusoid | Quadratic | Images | Streams
+    net: Mlp | Linear | Conv4 | Pixels | Augmented
     learner: (
         Maml
         | Anil
@@ -179,6 +180,9 @@ class Recipe:
         | MetaLstm
         | LearnedOptimizer
         | Prototypical
+        | Mann
+        | Snail
+        | MetaNetworks
     )
     outer: Outer = Outer()
     test_episodes: int = 600

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
+from jaxmeta.learners.memory import nearest_seen, reads_and_writes
 from jaxmeta.learners.metric import nearest_neighbour
 from jaxmeta.recipes._all import find
-from jaxmeta.recipes._experiment import Experiment, build
+from jaxmeta.recipes._experiment import STREAMS_AT_ONCE, Experiment, build
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Prototypical
+from jaxmeta.recipes._memory import Mann, MetaNetworks, Snail, Streams
 from jaxmeta.recipes._recipe import Images, Recipe, from_dict
-from jaxmeta.training import Fitted, evaluate, fit, init_state
+from jaxmeta.training import Fitted, evaluate, evaluate_stream, fit, init_state
 from jaxmeta.training.checkpoint import Checkpoints, write_json
 from jaxmeta.training.fit import CONFIG, TIME
 
-EVALUATION = "evaluation.json"
+EVALUATION, MEMORY_TRACE = "evaluation.json", "memory.json"
 # Streams of the seed that training, meta-test and the adaptation curves draw from.
 TRAINING, META_TEST = 0, 1
 
@@ -105,7 +108,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     results: dict[str, Any] = {
         "recipe": name,
         "setting": next(iter(experiment.meta_test)),
-        "metric": "accuracy" if is_images else "mean squared error",
+        "metric": "accuracy" if isinstance(recipe.task, Images | Streams) else "mean squared error",
         "paper": recipe.paper,
         "published": recipe.published,
         "seed": recipe.outer.seed,
@@ -115,6 +118,16 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         "n_episodes": n_episodes,
         "versions": versions(),
     }
+    if isinstance(recipe.task, Streams):
+        of_all = (params, start.params)
+        results |= _stream_results(recipe.task, experiment, *of_all, sample, key, n_episodes)
+        write_json(Path(run_dir) / EVALUATION, results)
+        if isinstance(recipe.learner, Mann) and recipe.learner.memory != "none":
+            trace = _memory_along_a_stream(
+                recipe.task, recipe.net.build(None), recipe.learner, params, sample, key
+            )
+            write_json(Path(run_dir) / MEMORY_TRACE, trace)
+        return results
     protocols = (False, True) if is_images else (False,)
     for transductive in protocols:
         result = score_all(experiment.at_test, params, transductive=transductive)
@@ -122,7 +135,7 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
     results["untrained"] = _summary(score_all(experiment.at_test, start.params))
     if is_images:
         results["raw_pixel_nearest_neighbour"] = _summary(score_all(nearest_neighbour(), {}))
-    if not isinstance(recipe.learner, Prototypical):
+    if not isinstance(recipe.learner, Prototypical | Mann | Snail | MetaNetworks):
         least = 1 if isinstance(recipe.learner, MamlPlusPlus | LearnedOptimizer) else 0
         results["adaptation"] = _adaptation(
             experiment,
@@ -132,6 +145,49 @@ def evaluate_run(run_dir: str | Path, *, n_episodes: int | None = None) -> dict[
         )
     write_json(Path(run_dir) / EVALUATION, results)
     return results
+
+
+def _stream_results(task, experiment, params, start, sample, key, n_episodes):
+    """Accuracy by presentation: of the learner, untrained, and of the nearest earlier image."""
+
+    def score(learner, params):
+        result = evaluate_stream(
+            learner,
+            params,
+            sample,
+            n_episodes=n_episodes,
+            key=key,
+            n_presentations=task.per_class,
+            is_right=task.is_right,
+            episodes_at_once=STREAMS_AT_ONCE,
+        )
+        return {
+            "mean": result.mean,
+            "interval": result.interval,
+            "n_episodes": n_episodes,
+            "by_presentation": result.by_presentation.tolist(),
+            "by_presentation_interval": result.by_presentation_interval.tolist(),
+        }
+
+    return {
+        "inductive": score(experiment.at_test, params),
+        "untrained": score(experiment.at_test, start),
+        "raw_pixel_nearest_neighbour": score(nearest_seen(), {}),
+    }
+
+
+def _memory_along_a_stream(task, net, learner, params, sample, key):
+    """Where the first stream of the meta-test is written and read, the heads added up."""
+    episode = sample(jax.random.split(jax.random.fold_in(key, 0))[0])
+    trace = jax.jit(reads_and_writes(net, **learner.parts()))(params, episode)
+    y = episode.query.y
+    classes = np.unique(np.asarray(y), axis=0, return_inverse=True)[1]
+    return {
+        "read": np.asarray(trace.access.read).sum(1).round(4).tolist(),
+        "write": np.asarray(trace.access.write).sum(1).round(4).tolist(),
+        "classes": classes.ravel().tolist(),
+        "is_right": np.asarray(task.is_right(trace.outputs, y)).tolist(),
+    }
 
 
 def _adaptation(experiment: Experiment, steps: range, params: Any, score: Callable) -> dict:

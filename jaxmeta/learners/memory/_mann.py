@@ -7,6 +7,7 @@ Differs from the paper: as many least used slots as heads, exactly, where equati
 when usages tie; an optional net embeds the inputs.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -78,6 +79,8 @@ def mann(
     machine = _machine(embed, controller or lstm(), memory or lrua())
 
     def adapt(params, key, support):
+        if len(support.x) == 0:
+            return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
         statistics = {}
         if embed is not None:
@@ -120,7 +123,7 @@ def _machine(embed, controller, memory):
 
     def embedded(params, statistics, x):
         if embed is None:
-            return x.reshape(len(x), -1)
+            return _flat(x)
         return embed.apply(normalised_by(params["embed"], statistics), x)
 
     def init(key, episode):
@@ -247,7 +250,7 @@ def nearest_seen() -> Learner:
 
 
 def _label_of_nearest(x, seen: Examples, may_see):
-    x, others = x.reshape(len(x), -1), seen.x.reshape(len(seen.x), -1)
+    x, others = _flat(x), _flat(seen.x)
     if len(others) == 0:
         return jnp.zeros((len(x), seen.y.shape[1]))
     squared = jnp.sum(others**2, axis=1) - 2 * x @ others.T  # less |x|^2, which all share
@@ -255,6 +258,10 @@ def _label_of_nearest(x, seen: Examples, may_see):
         may_see = may_see & seen.is_valid
     nearest = jnp.argmin(jnp.where(may_see, squared, jnp.inf), axis=1)
     return jnp.where(may_see.any(axis=1)[:, None], seen.y[nearest], 0)
+
+
+def _flat(x):
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def _difference(outputs, y):
