@@ -109,7 +109,7 @@ def draw_memory(memory: Mapping, title: str) -> Figure:
         shown = is_right == right
         label = "right" if right else "wrong"
         panels[0].plot(steps[shown], classes[shown], marker, color=colour, label=label)
-    panels[0].set(ylabel="class")
+    panels[0].set(ylabel="class", yticks=np.unique(classes))
     panels[0].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
     for panel, name in zip(panels[1:], ("write", "read"), strict=True):
         weights = np.array(memory[name]).T  # [slots, T]

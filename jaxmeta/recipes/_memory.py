@@ -82,7 +82,7 @@ class Augmented:
     """convolutional blocks"""
     hidden: int = 64
     """units of the dense layer"""
-    n_augmented: int = 3
+    n_augmented: int = 2
     """layers from the last that take fast weights"""
 
     def build(self, n_outputs):
