@@ -49,8 +49,8 @@ _META_NETWORKS = Recipe(
     published="98.95 % (recollected, not seen)",
     changes="Vinyals split; four convolutions, not five, and fast weights in the dense layer and "
     "the head (three layers cost 4.5 times as much), the convolutions batch normalised by "
-    "the support set's statistics; second derivatives; a meta-batch of 4 with 5 queries per class, the released "
-    "code's of 1 with 10; 8 000 steps, the rate falling by a cosine",
+    "the support set's statistics; second derivatives; a meta-batch of 4 with 5 queries per "
+    "class, the released code's of 1 with 10; 8 000 steps, the rate falling by a cosine",
     task=Images(dataset="omniglot", train_q_queries=5),
     net=Augmented(),
     learner=MetaNetworks(),
