@@ -20,8 +20,9 @@ from jaxmeta.learners.gradient import (
     reptile,
 )
 from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
+from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
-from jaxmeta.training import evaluate, fit, init_state, make_step, restore, save
+from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
 
 __all__ = [
     "Episode",
@@ -33,6 +34,7 @@ __all__ = [
     "conditional",
     "datasets",
     "evaluate",
+    "evaluate_stream",
     "fit",
     "fomaml",
     "from_nnx",
@@ -46,8 +48,10 @@ __all__ = [
     "make_step",
     "maml",
     "maml_plus_plus",
+    "mann",
     "matching",
     "meta_lstm",
+    "meta_networks",
     "meta_sgd",
     "networks",
     "prototypical",
@@ -58,5 +62,6 @@ __all__ = [
     "rules",
     "save",
     "siamese",
+    "snail",
     "tasks",
 ]

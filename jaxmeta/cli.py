@@ -138,6 +138,7 @@ def plot(arguments: Sequence[str]) -> None:
     if len(options.runs) == 1:
         _draw_episode(options.runs[0], options.episode)
         _draw_look(options.runs[0])
+        _draw_memory(options.runs[0])
 
 
 def list_recipes(arguments: Sequence[str]) -> None:
@@ -205,7 +206,11 @@ def _evaluate(run_dir, **settings):
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
+    if "by_presentation" in results["inductive"]:
+        shares = (f"{100 * share:.1f}" for share in results["inductive"]["by_presentation"])
+        print(f"  by presentation of a class, %  {', '.join(shares)}")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
+    _draw_memory(Path(run_dir))
     print(f"  saved evaluation and picture in {run_dir}: {picture.name}")
 
 
@@ -225,6 +230,15 @@ def _draw_look(run_dir):
     if figure is not None:
         figure.savefig(run_dir / TASK, dpi=120)
         print(f"wrote {run_dir / TASK}")
+
+
+def _draw_memory(run_dir):
+    trace = run_dir / recipes.MEMORY_TRACE
+    if trace.exists():
+        path = run_dir / "memory.png"
+        title = f"{run_dir.name}, one stream of meta_test"
+        plots.draw_memory(json.loads(trace.read_text()), title).savefig(path, dpi=120)
+        print(f"wrote {path}")
 
 
 def _number(results, row):

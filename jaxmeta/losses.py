@@ -102,3 +102,39 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
     bins = jnp.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
     gap = jax.ops.segment_sum((confidence - is_right) * counted, bins, n_bins)
     return jnp.sum(jnp.abs(gap)) / jnp.maximum(jnp.sum(counted), 1)
+
+
+def is_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """Whether the largest logit of each row is the label's: `[M]` bool."""
+    return jnp.argmax(outputs, axis=-1) == jnp.argmax(y, axis=-1)
+
+
+# Santoro et al. 2016, section 4.1: strings of five letters, each one of five.
+N_LETTERS = 5
+
+
+def letters_cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
+    """Cross-entropy of labels that are strings, summed over their letters: `[M]`.
+
+    Args:
+      logits: `[M, L * 5]`, five numbers for each of L letters.
+      y: `[M, L * 5]`, L one-hot rows in one (`tasks.string_labels`).
+    """
+    log_p = jax.nn.log_softmax(logits.reshape(len(logits), -1, N_LETTERS))
+    return -jnp.sum(log_p.reshape(logits.shape) * y, axis=1)
+
+
+def letters_are_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """Whether every letter of a row's string is the label's: `[M]` bool."""
+    outputs, y = (part.reshape(len(y), -1, N_LETTERS) for part in (outputs, y))
+    return jnp.all(is_right(outputs, y), axis=1)
+
+
+def presentations(examples: Examples) -> jax.Array:
+    """How many times a row's label has come in the rows up to and with it: `[M]` int, from 1.
+
+    0 for padding and unlabelled rows.
+    """
+    counts = is_labelled(examples)
+    is_same = jnp.all(examples.y[:, None] == examples.y, axis=-1) & counts
+    return jnp.where(counts, jnp.sum(jnp.tril(is_same), axis=1), 0)

@@ -75,6 +75,56 @@ def adaptation_curves(
         axes.set_yscale("log")
 
 
+def presentation_curves(
+    evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | None = None
+) -> None:
+    """Accuracy on the streams of meta_test at the 1st, 2nd, ... presentation of a class."""
+    result = evaluation["inductive"]
+    values, widths = (
+        np.array(result[name]) for name in ("by_presentation", "by_presentation_interval")
+    )
+    numbers = np.arange(1, len(values) + 1)
+    (line,) = axes.plot(numbers, values, marker="o", markersize=3, label=label, color=colour)
+    axes.fill_between(numbers, values - widths, values + widths, color=line.get_color(), alpha=0.2)
+    axes.set(
+        xlabel="presentation of a class",
+        ylabel="accuracy on meta_test",
+        title="Streams",
+        ylim=(0, 1),
+    )
+    axes.set_xticks(numbers)
+
+
+def draw_memory(memory: Mapping, title: str) -> Figure:
+    """Where a memory is written and read along one stream.
+
+    Args:
+      memory: `read` and `write` `[T, slots]`, weights with all heads added up; `classes` `[T]`; and
+        `is_right` `[T]`, whether a step was predicted right. `memory.json` of a run's folder.
+      title: above the picture.
+    """
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True, height_ratios=(1, 4, 4))
+    classes, is_right = np.array(memory["classes"]), np.array(memory["is_right"])
+    steps = np.arange(len(classes))
+    for right, marker, colour in ((True, "o", "C0"), (False, "x", "C3")):
+        shown = is_right == right
+        label = "right" if right else "wrong"
+        panels[0].plot(steps[shown], classes[shown], marker, color=colour, label=label)
+    panels[0].set(ylabel="class", yticks=np.unique(classes))
+    panels[0].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
+    for panel, name in zip(panels[1:], ("write", "read"), strict=True):
+        weights = np.array(memory[name]).T  # [slots, T]
+        image = panel.imshow(
+            weights, aspect="auto", interpolation="nearest", cmap="magma", origin="lower"
+        )
+        panel.set(ylabel="slot", title=f"{name} weights")
+        figure.colorbar(image, ax=panel)
+    panels[-1].set(xlabel="step")
+    figure.suptitle(title)
+    return figure
+
+
 def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> Figure:
     """One picture of one or several runs side by side.
 
@@ -83,7 +133,12 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
     """
     evaluations = {name: result for name, (_, result) in runs.items() if result}
     adapting = {name: result for name, result in evaluations.items() if "adaptation" in result}
-    columns = 3 if adapting else 2
+    streaming = {
+        name: result
+        for name, result in evaluations.items()
+        if "by_presentation" in result.get("inductive", {})
+    }
+    columns = 3 if adapting or streaming else 2
     figure = Figure(figsize=(5.2 * columns, 3.8), layout="constrained")
     panels = figure.subplots(1, columns)
     several = len(runs) > 1
@@ -97,6 +152,9 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         if name in adapting:
             label, colour = (name, f"C{number}") if several else ("", None)
             adaptation_curves(adapting[name], axes=panels[2], label=label, colour=colour)
+        if name in streaming:
+            label, colour = (name, f"C{number}") if several else ("", None)
+            presentation_curves(streaming[name], axes=panels[2], label=label, colour=colour)
     for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
         values = [result[row]["mean"] for result in evaluations.values() if row in result]
         for panel in panels[1:] if values else ():

@@ -11,6 +11,7 @@ import pytest
 from jax.test_util import check_grads
 
 import jaxmeta
+from jaxmeta.learners import memory
 from jaxmeta.learners.metric import cosine, nearest_neighbour
 from jaxmeta.training import init_state, make_step
 
@@ -85,6 +86,21 @@ ROWS = {
         jaxmeta.learned_optimizer(net(), inner_steps=4, unroll=2),
         has_true_gradient=False,
         is_mean_query_loss=False,
+    ),
+    # Memories read the support set as a sequence.
+    "mann": Row(
+        jaxmeta.mann(controller=memory.lstm(6), memory=memory.lrua(5, 3, heads=2)),
+        is_order_free=False,
+    ),
+    "snail": Row(jaxmeta.snail(net(), filters=3, attention=((4, 3), (4, 5))), is_order_free=False),
+    "meta_networks": Row(
+        jaxmeta.meta_networks(
+            jaxmeta.networks.augmented(N_WAY, conv_blocks=0, hidden=4),
+            hidden=3,
+            # The logarithm of a small gradient bends too much for finite differences.
+            preprocess=lambda grads: jnp.stack([1 + grads, 3 * grads], axis=-1),
+        ),
+        is_order_free=False,
     ),
     "prototypical": Row(jaxmeta.prototypical(net())),
     "prototypical, cosine": Row(jaxmeta.prototypical(net(), distance=cosine)),

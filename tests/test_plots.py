@@ -123,6 +123,29 @@ def test_several_runs_and_one_without_an_evaluation():
     assert len(figure.axes) == 2
 
 
+def test_a_run_on_streams(axes):
+    by_presentation = {"by_presentation": [0.3, 0.7], "by_presentation_interval": [0.02, 0.01]}
+    evaluation = {
+        "setting": "5 classes, 50 steps",
+        "metric": "accuracy",
+        "inductive": {"mean": 0.61, "interval": 0.02} | by_presentation,
+    }
+    plots.presentation_curves(evaluation, axes=axes)
+    assert line(axes) == [[1, 0.3], [2, 0.7]]
+    figure = plots.draw_runs({"one": (RECORDS, evaluation)})
+    assert figure.axes[2].get_xlabel() == "presentation of a class"
+
+
+def test_a_memory_along_a_stream():
+    weights = np.arange(12.0).reshape(4, 3)  # [T, slots]
+    memory = {"read": weights.tolist(), "write": (-weights).tolist(), "classes": [0, 1, 0, 1]}
+    figure = plots.draw_memory(memory | {"is_right": [False, False, True, True]}, "one")
+    classes, write, read = figure.axes[:3]
+    np.testing.assert_array_equal(read.images[0].get_array(), weights.T)
+    np.testing.assert_array_equal(write.images[0].get_array(), -weights.T)
+    assert line(classes, 0) == [[2, 0], [3, 1]] and line(classes, 1) == [[0, 0], [1, 1]]
+
+
 def test_importing_leaves_the_backend_of_a_notebook_alone():
     code = "import jaxmeta.cli, sys; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

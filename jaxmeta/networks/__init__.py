@@ -1,5 +1,6 @@
 """Networks of the few-shot literature, as Flax Linen modules."""
 
+from jaxmeta.networks._augmented import Augmented, augmented
 from jaxmeta.networks._conv4 import Conv4, conv4, max_pool
 from jaxmeta.networks._linear import linear
 from jaxmeta.networks._mlp import MLP, mlp
@@ -10,6 +11,13 @@ from jaxmeta.networks._relation import (
     relation_head,
 )
 from jaxmeta.networks._resnet12 import ResNet12, resnet12
+from jaxmeta.networks._temporal import (
+    CausalAttention,
+    DenseBlock,
+    TemporalBlock,
+    causal_attention,
+    temporal_block,
+)
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 from jaxmeta.networks.set_encoder import conditioned, set_encoder
@@ -18,12 +26,18 @@ from jaxmeta.networks.wavenet import wavenet_encoder
 
 __all__ = [
     "MLP",
+    "Augmented",
     "BatchNorm",
+    "CausalAttention",
     "Conv4",
+    "DenseBlock",
     "Encoder",
     "RelationEmbedding",
     "RelationHead",
     "ResNet12",
+    "TemporalBlock",
+    "augmented",
+    "causal_attention",
     "conditioned",
     "conv",
     "conv4",
@@ -34,5 +48,6 @@ __all__ = [
     "relation_head",
     "resnet12",
     "set_encoder",
+    "temporal_block",
     "wavenet_encoder",
 ]

@@ -3,13 +3,15 @@
 from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._analyse import Analysis, analyse_run
 from jaxmeta.recipes._episode import EpisodeView, episode_of_run, has_images
+from jaxmeta.recipes._evaluate import MEMORY_TRACE, evaluate_run
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
 from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
-from jaxmeta.recipes._run import evaluate_run, read_config, train
+from jaxmeta.recipes._run import read_config, train
 
 __all__ = [
     "ALL",
+    "MEMORY_TRACE",
     "Analysis",
     "EpisodeView",
     "Experiment",

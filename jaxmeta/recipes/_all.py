@@ -5,12 +5,13 @@ import difflib
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes.glyphs import GLYPHS
 from jaxmeta.recipes.hyper import HYPER
+from jaxmeta.recipes.memory import MEMORY
 from jaxmeta.recipes.omniglot import OMNIGLOT
 from jaxmeta.recipes.omniglot_metric import OMNIGLOT_METRIC
 from jaxmeta.recipes.quadratic import QUADRATIC
 from jaxmeta.recipes.sinusoid import SINUSOID
 
-ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC | HYPER
+ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC | MEMORY | HYPER
 
 
 def find(name: str) -> Recipe:

@@ -13,6 +13,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.recipes._hyper import OnePass
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
+from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Snail, Streams
 from jaxmeta.recipes._metric import METRIC
 from jaxmeta.recipes._recipe import (
     Conv4,
@@ -22,8 +23,10 @@ from jaxmeta.recipes._recipe import (
     Recipe,
     RelationMaps,
 )
-from jaxmeta.training import Validation
+from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
 from jaxmeta.training.step import Sample
+
+STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 
 
 class Experiment(NamedTuple):
@@ -53,6 +56,13 @@ def build(recipe: Recipe) -> Experiment:
         meta_train, meta_val, meta_test = _image_samples(recipe.task)
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
         metric, is_better = losses.accuracy, float.__gt__
+    elif isinstance(recipe.task, Streams):
+        meta_train, meta_val, meta_test = _stream_samples(recipe.task)
+        n_outputs = 0  # The width of the labels, whatever the learner is told.
+        loss_fn = (
+            losses.letters_cross_entropy if recipe.task.strings else optax.softmax_cross_entropy
+        )
+        metric, is_better = recipe.task.is_right, float.__gt__
     else:
         sample = _sinusoid_samples
         if isinstance(recipe.task, Quadratic):
@@ -64,7 +74,8 @@ def build(recipe: Recipe) -> Experiment:
         metric, is_better = losses.squared_error, float.__lt__
     learner, at_test, after, inner_steps = _learners(recipe, n_outputs, loss_fn)
     outer, counts = recipe.outer, isinstance(recipe.learner, MamlPlusPlus)
-    in_turn = isinstance(recipe.net, Conv4 | RelationMaps) and jax.default_backend() == "cpu"
+    has_convolutions = isinstance(recipe.net, Conv4 | RelationMaps | Augmented)
+    in_turn = has_convolutions and jax.default_backend() == "cpu"
     return Experiment(
         learner=learner,
         at_test=at_test,
@@ -79,6 +90,7 @@ def build(recipe: Recipe) -> Experiment:
             metric=metric,
             is_better=is_better,
             learner=at_test,
+            make_evaluate=_evaluate_streams if isinstance(recipe.task, Streams) else make_evaluate,
         ),
         meta_test=meta_test,
         metric=metric,
@@ -101,7 +113,7 @@ def _learners(recipe, n_outputs, loss_fn):
     if isinstance(config, METRIC):
         learner = config.build(recipe.net.build(None))
         return learner, learner, lambda _: learner, range(0)
-    if isinstance(config, OnePass):
+    if isinstance(config, OnePass | Mann | Snail | MetaNetworks):
         learner = config.build(recipe.net, n_outputs, loss_fn)
         return learner, learner, lambda _: learner, range(0)
     net = recipe.net.build(n_outputs)
@@ -142,12 +154,30 @@ def _gaussian_process_samples(task):
     return sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample}
 
 
-def _image_samples(task):
-    splits = (
-        datasets.glyphs()
-        if task.dataset == "glyphs"
-        else datasets.omniglot(task.data_dir, split=task.split)
+def _splits(task):
+    if task.dataset == "glyphs":
+        return datasets.glyphs()
+    return datasets.omniglot(task.data_dir, split=task.split)
+
+
+def _stream_samples(task):
+    splits = _splits(task)
+    meta_test = task.sample(splits.meta_test, training=False)
+    return (
+        task.sample(splits.meta_train, training=True),
+        task.sample(splits.meta_val, training=False),
+        {task.setting: meta_test},
     )
+
+
+def _evaluate_streams(learner, sample, *, n_episodes, metric):
+    return make_evaluate_stream(
+        learner, sample, n_episodes=n_episodes, is_right=metric, episodes_at_once=STREAMS_AT_ONCE
+    )
+
+
+def _image_samples(task):
+    splits = _splits(task)
     meta_train = tasks.episodes(
         splits.meta_train,
         n_way=task.train_n_way,

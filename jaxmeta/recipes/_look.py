@@ -1,6 +1,5 @@
 """What a trained one-pass learner does on tasks of meta_test, for pictures."""
 
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +10,9 @@ import optax
 
 from jaxmeta.learner import Examples
 from jaxmeta.learners.hyper import Generated, GeneratedWeights
-from jaxmeta.recipes._experiment import build
 from jaxmeta.recipes._hyper import Conditional, HyperTransformer, OnePass
 from jaxmeta.recipes._recipe import Images
-from jaxmeta.recipes._run import META_TEST, read_config, stream
-from jaxmeta.training import init_state
-from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream
 
 TASKS = 20
 POINTS = 200
@@ -51,13 +47,9 @@ def look_run(run_dir: str | Path) -> Look | None:
     config = recipe.learner
     if not isinstance(config, OnePass):
         return None
-    experiment = build(recipe)
+    best = load_best(run_dir, recipe)
+    params, experiment = best.params, best.experiment
     key = stream(recipe, META_TEST)
-    with closing(Checkpoints(run_dir)) as checkpoints:
-        if checkpoints.best_step() is None:
-            raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-        start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train)
-        params = checkpoints.restore_best(start.params)
     learner = experiment.at_test
     if isinstance(config, HyperTransformer):
         learner = config.build(recipe.net, None, optax.softmax_cross_entropy, observe=True)

@@ -19,6 +19,7 @@ from jaxmeta.recipes._learners import (
     MetaSgd,
     Reptile,
 )
+from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Pixels, Snail, Streams
 from jaxmeta.recipes._metric import Matching, Prototypical, Relation, Ridge, Siamese
 
 
@@ -194,8 +195,8 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | GaussianProcess | Images
-    net: Mlp | Linear | Conv4 | RelationMaps
+    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams
+    net: Mlp | Linear | Conv4 | RelationMaps | Pixels | Augmented
     learner: (
         Maml
         | Anil
@@ -214,6 +215,9 @@ class Recipe:
         | HyperTransformer
         | Hypernetwork
         | Conditional
+        | Mann
+        | Snail
+        | MetaNetworks
     )
     outer: Outer = Outer()
     test_episodes: int = 600

@@ -4,5 +4,14 @@ from jaxmeta.tasks._episodes import episodes
 from jaxmeta.tasks._gaussian_process import gaussian_process
 from jaxmeta.tasks._quadratic import quadratic
 from jaxmeta.tasks._sinusoid import sinusoid
+from jaxmeta.tasks._streams import one_hot_labels, streams, string_labels
 
-__all__ = ["episodes", "gaussian_process", "quadratic", "sinusoid"]
+__all__ = [
+    "episodes",
+    "gaussian_process",
+    "one_hot_labels",
+    "quadratic",
+    "sinusoid",
+    "streams",
+    "string_labels",
+]

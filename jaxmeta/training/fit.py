@@ -43,6 +43,7 @@ class Validation(NamedTuple):
     metric: Callable = accuracy
     is_better: Callable[[float, float], bool] = float.__gt__  # (new, best so far)
     learner: Learner | None = None  # evaluated in place of the one trained, same parameters
+    make_evaluate: Callable = make_evaluate  # (learner, sample, *, n_episodes, metric) -> score
 
 
 class Fitted(NamedTuple):
@@ -112,7 +113,7 @@ def fit(
     )
     key_init, key_steps, key_validation = jax.random.split(key, 3)
     state = init_state(key_init, learner, tx, sample)
-    score = validation and make_evaluate(
+    score = validation and validation.make_evaluate(
         validation.learner or learner,
         validation.sample,
         n_episodes=validation.n_episodes,

@@ -1,0 +1,266 @@
+"""Memory-augmented neural networks (MANN).
+
+Santoro, Bartunov, Botvinick, Wierstra & Lillicrap, "Meta-Learning with Memory-Augmented Neural
+Networks", ICML 2016 (arXiv 1605.06065, "One-shot Learning with Memory-Augmented Neural Networks"),
+sections 2 and 3.
+Differs from the paper: as many least used slots as heads, exactly, where equation 22 marks more
+when usages tie; an optional net embeds the inputs.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.learner import Episode, Examples, Learner, Net
+from jaxmeta.learners.memory._addressing import Access, Memory, lrua
+from jaxmeta.learners.memory._controller import Controller, glorot, lstm
+from jaxmeta.losses import LossFn, mean_loss, query_loss
+from jaxmeta.networks.normalisation import normalised_by, record, record_set
+
+
+class Written(NamedTuple):
+    """What a support set leaves behind: the state after its last row."""
+
+    controller: Any
+    memory: Any
+    read: jax.Array  # the last read, [heads * width]
+    label: jax.Array  # of the last row, [N]: the next input's company
+    statistics: Any  # of the support set in the embedding, {} without batch normalisation
+
+
+class Trace(NamedTuple):
+    """A stream, step by step."""
+
+    access: Access  # weights over the slots, [T, heads, slots]
+    outputs: jax.Array  # [T, N]
+
+
+def mann(
+    embed: Net | None = None,
+    *,
+    controller: Controller | None = None,
+    memory: Memory | None = None,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+) -> Learner:
+    """Reads a sequence of inputs, each with the label of the one before, and stores what they bind.
+
+    `h_t = controller(x_t, y_{t-1}, r_{t-1})`; keys and gates are linear in h; the memory is
+    written and read; the outputs are linear in `[h_t, r_t]`. State and memory start anew in every
+    episode.
+
+    `loss` takes two kinds of episodes:
+
+    - a stream, whose support set has no rows (`tasks.streams`): the rows of the query set come one
+      after the other, each is predicted before its label is shown, and all are scored. The outputs
+      are those of every step. This is the paper's protocol.
+    - a few-shot episode: the query loss after `adapt`.
+
+    `adapt` writes the support set, in an order drawn from its key; `predict` takes one more step
+    for each query by itself, which reads and does not write.
+
+    Args:
+      embed: maps inputs `[M, *X]` to `[M, D]`; None flattens them (the paper's raw pixels). It must
+        not normalise by its batch where streams are learned.
+      controller: `lstm(200)` by default, or `feed_forward(...)`, from `jaxmeta.learners.memory`.
+      memory: `lrua()` by default, or the baselines `ntm()` and, for the plain controller,
+        `no_memory()`.
+      loss_fn: loss per example; `losses.letters_cross_entropy` for labels that are strings.
+
+    Returns a `Learner` whose adapted value is `Written`.
+
+    Example:
+      >>> from jaxmeta.learners.memory import feed_forward, lrua
+      >>> learner = mann(controller=feed_forward(20), memory=lrua(slots=16, width=8, heads=2))
+    """
+    machine = _machine(embed, controller or lstm(), memory or lrua())
+
+    def adapt(params, key, support):
+        if len(support.x) == 0:
+            return machine.start(params, support, {})
+        order = jax.random.permutation(key, len(support.x))
+        statistics = {}
+        if embed is not None:
+            _, statistics = record_set(embed, params["embed"], support)
+        shuffled = jax.tree.map(lambda leaf: leaf[order], support)
+        state, _, _ = machine.run(params, machine.start(params, support, statistics), shuffled)
+        return state
+
+    def stream_loss(params, episode):
+        outputs = machine.stream(params, episode).outputs
+        return mean_loss(loss_fn, outputs, episode.query), outputs
+
+    few_shot_loss = query_loss(adapt, machine.predict, loss_fn)
+
+    def loss(params, key, episode):
+        if len(episode.support.x) == 0:
+            return stream_loss(params, episode)
+        return few_shot_loss(params, key, episode)
+
+    return Learner(machine.init, adapt, machine.predict, loss)
+
+
+def reads_and_writes(
+    embed: Net | None = None, *, controller: Controller | None = None, memory: Memory | None = None
+) -> Callable[[Any, Episode], Trace]:
+    """What a `mann` of the same arguments does along a stream: `(params, episode) -> Trace`."""
+    return _machine(embed, controller or lstm(), memory or lrua()).stream
+
+
+class _Machine(NamedTuple):
+    init: Callable
+    start: Callable
+    run: Callable
+    stream: Callable
+    predict: Callable
+
+
+def _machine(embed, controller, memory):
+    """Controller and memory as functions of a sequence."""
+
+    def embedded(params, statistics, x):
+        if embed is None:
+            return _flat(x)
+        return embed.apply(normalised_by(params["embed"], statistics), x)
+
+    def init(key, episode):
+        key_embed, key_controller, key_interface, key_output = jax.random.split(key, 4)
+        x, n_way = episode.query.x, episode.query.y.shape[1]
+        params = {} if embed is None else {"embed": embed.init(key_embed, x)}
+        n_inputs = jax.eval_shape(lambda: embedded(params, {}, x)).shape[1] + n_way
+        return params | {
+            "controller": controller.init(key_controller, n_inputs, memory.n_reads),
+            "interface": _dense(key_interface, controller.size, memory.n_numbers),
+            "output": _dense(key_output, controller.size + memory.n_reads, n_way),
+        }
+
+    def start(params, examples, statistics):
+        dtype = params["output"]["bias"].dtype
+        return Written(
+            controller.start(params["controller"]),
+            memory.start(dtype),
+            jnp.zeros(memory.n_reads, dtype),
+            jnp.zeros(examples.y.shape[1], dtype),
+            statistics,
+        )
+
+    def outputs_of(params, h, read):
+        kernel, bias = params["output"]["kernel"], params["output"]["bias"]
+        return jnp.concatenate([h, read], axis=-1) @ kernel + bias
+
+    def run(params, state, examples):
+        """Goes through `examples` in their order: state, outputs `[M, N]`, access `[M, ...]`."""
+        x, y, is_valid = examples
+        if is_valid is not None:  # Padding goes last, where it leaves the state as it is.
+            order = jnp.argsort(~is_valid, stable=True)
+            x, y, is_valid = x[order], y[order], is_valid[order]
+        before = jnp.concatenate([state.label[None], y[:-1]])  # y_{t-1}
+        inputs = jnp.concatenate([embedded(params, state.statistics, x), before], axis=1)
+        projected = controller.project(params["controller"], inputs)
+
+        def step(carry, now):
+            projected, counts = now
+            controller_state, memory_state, read = carry
+            controller_state, h = controller.step(
+                params["controller"], controller_state, projected, read
+            )
+            memory_state, read, access = memory.step(memory_state, numbers_of(params, h))
+            new = (controller_state, memory_state, read)
+            if counts is not None:
+                new = jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry)
+            return new, (h, read, access)
+
+        carry, (h, read, access) = jax.lax.scan(
+            step, (state.controller, state.memory, state.read), (projected, is_valid)
+        )
+        outputs = outputs_of(params, h, read)
+        last = y[-1]
+        if is_valid is not None:
+            last = jnp.where(is_valid.any(), y[jnp.maximum(is_valid.sum() - 1, 0)], state.label)
+            outputs = outputs[jnp.argsort(order)]
+        return Written(*carry, last, state.statistics), outputs, access
+
+    def numbers_of(params, h):
+        return h @ params["interface"]["kernel"] + params["interface"]["bias"]
+
+    def stream(params, episode):
+        query = episode.query
+        if embed is not None and jax.eval_shape(lambda: record(embed, params["embed"], query.x)[1]):
+            raise ValueError(
+                "embed must not normalise by its batch on a stream: a prediction would depend on "
+                "inputs that come later."
+            )
+        _, outputs, access = run(params, start(params, query, {}), query)
+        return Trace(access, outputs)
+
+    def predict(params, adapted, x):
+        def one(row):
+            inputs = jnp.concatenate([row, adapted.label])[None]
+            projected = controller.project(params["controller"], inputs)[0]
+            _, h = controller.step(
+                params["controller"], adapted.controller, projected, adapted.read
+            )
+            return h, memory.read(adapted.memory, numbers_of(params, h))
+
+        return outputs_of(params, *jax.vmap(one)(embedded(params, adapted.statistics, x)))
+
+    return _Machine(init, start, run, stream, predict)
+
+
+def _dense(key, n_inputs, n_outputs):
+    return {"kernel": glorot(key, (n_inputs, n_outputs)), "bias": jnp.zeros(n_outputs)}
+
+
+def nearest_seen() -> Learner:
+    """The label of the nearest earlier input, in squared Euclidean distance: a baseline.
+
+    Nothing is learned. On a stream (see `mann`) an input's neighbours are the rows before it; in a
+    few-shot episode the support set. The outputs are label rows; there are zeros where nothing was
+    seen yet.
+    """
+
+    def init(key, episode):
+        del key, episode
+        return {}
+
+    def adapt(params, key, support):
+        del params, key
+        return support
+
+    def predict(params, adapted, x):
+        del params
+        return _label_of_nearest(x, adapted, jnp.ones((len(x), len(adapted.x)), bool))
+
+    few_shot_loss = query_loss(adapt, predict, _difference)
+
+    def loss(params, key, episode):
+        if len(episode.support.x):
+            return few_shot_loss(params, key, episode)
+        query = episode.query
+        is_earlier = jnp.tril(jnp.ones((len(query.x),) * 2, bool), -1)
+        outputs = _label_of_nearest(query.x, query, is_earlier)
+        return mean_loss(_difference, outputs, query), outputs
+
+    return Learner(init, adapt, predict, loss)
+
+
+def _label_of_nearest(x, seen: Examples, may_see):
+    x, others = _flat(x), _flat(seen.x)
+    if len(others) == 0:
+        return jnp.zeros((len(x), seen.y.shape[1]))
+    squared = jnp.sum(others**2, axis=1) - 2 * x @ others.T  # less |x|^2, which all share
+    if seen.is_valid is not None:
+        may_see = may_see & seen.is_valid
+    nearest = jnp.argmin(jnp.where(may_see, squared, jnp.inf), axis=1)
+    return jnp.where(may_see.any(axis=1)[:, None], seen.y[nearest], 0)
+
+
+def _flat(x):
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
+def _difference(outputs, y):
+    return jnp.mean(jnp.abs(outputs - y), axis=1)

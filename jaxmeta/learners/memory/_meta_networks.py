@@ -1,0 +1,202 @@
+"""Meta networks (MetaNet).
+
+Munkhdalai & Yu, "Meta Networks", ICML 2017, https://arxiv.org/abs/1703.00837, section 3 and
+algorithm 1.
+Differs from the paper: the representation loss is the cross-entropy for any number of shots, where
+the paper has a contrastive loss for more than one. Differs from the released code, whose framework
+had none: second derivatives flow through the gradients that make the fast weights. As there,
+coordinates of convolutions and of dense layers have nets of their own, gradients enter as their
+logarithm and sign, and the recurrent net sees five gradients, each of a fifth of the support set.
+Ours: the maps' last layers start small, so that learning starts at the slow nets.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.inner.rules import log_and_sign
+from jaxmeta.learner import Learner
+from jaxmeta.learners.memory._addressing import cosines
+from jaxmeta.learners.memory._controller import check_size
+from jaxmeta.losses import LossFn, is_labelled, query_loss
+from jaxmeta.networks.normalisation import normalised_by, record_set
+
+N_GRADIENTS = 5  # as in the released code
+FIRST_SCALE = 0.01
+
+
+def released_preprocess(grads: jax.Array) -> jax.Array:
+    """Logarithm and sign, gradients below e^-7 linearly, as in the released code: `[*X, 2]`."""
+    return log_and_sign(grads, 7.0)
+
+
+class MetaNetworksParams(NamedTuple):
+    """Slow weights of all four parts."""
+
+    base: Any  # W, of b
+    embed: Any  # Q, of u
+    example: Any  # Z, of m: {"conv": ..., "dense": ...}
+    task: Any  # G, of d: {"conv": ..., "dense": ...}
+
+
+class FastWeights(NamedTuple):
+    """What a task leaves behind."""
+
+    embed: Any  # Q*, task-level fast weights of u
+    values: Any  # M: W*_i of b for each support row, leaves [S, *kernel]
+    keys: jax.Array  # R: representations of the support rows, [S, D]
+    is_stored: jax.Array  # [S] bool: the labelled rows
+    statistics: tuple  # of the support set in u and b, {} without batch normalisation
+
+
+def meta_networks(
+    embed: Any,
+    base: Any | None = None,
+    *,
+    hidden: int = 20,
+    preprocess: Callable[[jax.Array], jax.Array] = released_preprocess,
+    loss_fn: LossFn = optax.softmax_cross_entropy,
+) -> Learner:
+    """Generates weights from gradients: some for the task, some for each example and query.
+
+    With support rows `(x'_i, y'_i)` and nets u (embedding) and b (base), whose augmented layers
+    take slow and fast weights:
+
+        Q* = d(G, grad_Q loss(u(Q, x'), y'), ...)     an LSTM over gradients, for every coordinate
+        W*_i = m(Z, grad_W loss(b(W, x'_i), y'_i))    a small net, for every coordinate
+        r'_i = u(Q, Q*, x'_i)
+        W* = sum_i softmax_i(cos(u(Q, Q*, x), r'_i)) W*_i,  and  b(W, W*, x) are the logits.
+
+    Args:
+      embed: u, a net like `networks.augmented(n_way)`: `apply(params, x, fast)` gives
+        `(representation [M, D], logits [M, N])`, and `augmented_layers` names the kernels in
+        `params["params"]` that take fast weights.
+      base: b, alike; None takes a second net of the same form as `embed`.
+      hidden: units of m's layers and of d.
+      preprocess: maps gradients `[*X]` to inputs of m and d `[*X, n]`.
+      loss_fn: loss per example, of the representations' logits, the base net and the result.
+
+    Returns a `Learner` with `MetaNetworksParams`, whose adapted value is `FastWeights`. Rows reach
+    the LSTM in an order drawn from the key of `adapt`.
+
+    Raises:
+      ValueError: `hidden` is below 1.
+    """
+    check_size("hidden", hidden)
+    base = embed if base is None else base
+    cell = nn.OptimizedLSTMCell(hidden)
+
+    def init(key, episode):
+        key_base, key_embed, key_example, key_task = jax.random.split(key, 4)
+        x = episode.support.x
+        seen = preprocess(jnp.zeros(1))  # [1, n]
+        example, task = {}, {}
+        for number, kind in enumerate(("conv", "dense")):
+            key_m, key_d = (jax.random.fold_in(key, number) for key in (key_example, key_task))
+            example[kind] = _init_map(key_m, seen.shape[1], hidden)
+            key_cell, key_out = jax.random.split(key_d)
+            carry = cell.initialize_carry(key_cell, seen.shape)
+            task[kind] = {
+                "cell": cell.init(key_cell, carry, seen),
+                "out": _small(key_out, hidden),
+            }
+        return MetaNetworksParams(base.init(key_base, x), embed.init(key_embed, x), example, task)
+
+    def example_level(params, grads):
+        """m: `[*kernel] -> [*kernel]`, every coordinate by itself."""
+
+        def one(grad):
+            z = params[_kind(grad)]
+            h = preprocess(grad)
+            for layer in ("first", "second"):
+                h = nn.relu(h @ z[layer]["kernel"] + z[layer]["bias"])
+            return h @ z["out"]["kernel"] + z["out"]["bias"]
+
+        return {name: one(grad) for name, grad in grads.items()}
+
+    def task_level(params, grads, counts):
+        """d: `[T, *kernel] -> [*kernel]`, an LSTM over the T gradients that count."""
+
+        def one(grads):
+            g = params[_kind(grads[0])]
+            flat = preprocess(grads.reshape(len(grads), -1))  # [T, P, n]
+
+            def step(carry, now):
+                seen, counts = now
+                new, _ = cell.apply(g["cell"], carry, seen)
+                return jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry), None
+
+            start = (jnp.zeros((flat.shape[1], hidden), flat.dtype),) * 2
+            (_, h), _ = jax.lax.scan(step, start, (flat, counts))
+            return (h @ g["out"]["kernel"] + g["out"]["bias"]).reshape(grads.shape[1:])
+
+        return {name: one(leaf) for name, leaf in grads.items()}
+
+    def gradients(net, params, statistics, support, weights):
+        """Gradients of weighted losses of the slow net: `weights` `[T, S]`, leaves `[T, *kernel]`.
+
+        Statistics of a batch are constants of the losses, as of single examples they must be.
+        """
+
+        def loss(kernels, weights):
+            slow = normalised_by({**params, "params": params["params"] | kernels}, statistics)
+            losses = loss_fn(net.apply(slow, support.x)[1], support.y)
+            return jnp.sum(jnp.where(weights > 0, losses, 0) * weights)
+
+        kernels = {name: params["params"][name] for name in net.augmented_layers}
+        return jax.vmap(jax.grad(loss), (None, 0))(kernels, weights)
+
+    def adapt(params, key, support):
+        counts = is_labelled(support)
+        statistics = tuple(
+            record_set(net, part, support)[1]
+            for net, part in ((embed, params.embed), (base, params.base))
+        )
+        weights = _groups(key, counts)
+        grads = gradients(embed, params.embed, statistics[0], support, weights)
+        fast = task_level(params.task, grads, jnp.any(weights > 0, axis=1))
+        each = jnp.diag(counts.astype(weights.dtype))
+        grads = gradients(base, params.base, statistics[1], support, each)
+        values = example_level(params.example, grads)
+        keys, _ = embed.apply(normalised_by(params.embed, statistics[0]), support.x, fast)
+        return FastWeights(fast, values, keys, counts, statistics)
+
+    def predict(params, adapted, x):
+        of_embed, of_base = adapted.statistics
+        queries, _ = embed.apply(normalised_by(params.embed, of_embed), x, adapted.embed)
+        likeness = jnp.where(adapted.is_stored, cosines(queries, adapted.keys), -jnp.inf)
+        attention = jax.nn.softmax(likeness)  # [M, S]
+        fast = jax.tree.map(lambda leaf: jnp.tensordot(attention, leaf, 1), adapted.values)
+        slow = normalised_by(params.base, of_base)
+        return jax.vmap(lambda row, fast: base.apply(slow, row[None], fast)[1][0])(x, fast)
+
+    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+
+
+def _groups(key: jax.Array, counts: jax.Array) -> jax.Array:
+    """Weights `[T, S]` that average each of T groups of the rows that count, drawn at random."""
+    rank = jnp.argsort(jax.random.permutation(key, len(counts)))
+    belongs = (rank % N_GRADIENTS == jnp.arange(N_GRADIENTS)[:, None]) & counts
+    return belongs / jnp.maximum(belongs.sum(1, keepdims=True), 1)
+
+
+def _kind(kernel: jax.Array) -> str:
+    return "conv" if kernel.ndim == 4 else "dense"
+
+
+def _init_map(key: jax.Array, n_inputs: int, hidden: int) -> dict:
+    key_first, key_second, key_out = jax.random.split(key, 3)
+    init = nn.initializers.he_normal()
+    return {
+        "first": {"kernel": init(key_first, (n_inputs, hidden)), "bias": jnp.zeros(hidden)},
+        "second": {"kernel": init(key_second, (hidden, hidden)), "bias": jnp.zeros(hidden)},
+        "out": _small(key_out, hidden),
+    }
+
+
+def _small(key: jax.Array, hidden: int) -> dict:
+    return {"kernel": FIRST_SCALE * jax.random.normal(key, (hidden,)), "bias": jnp.zeros(())}

@@ -1,0 +1,158 @@
+"""Streams: sequences of images whose labels are shown one step late."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.datasets import ClassData
+from jaxmeta.learner import Episode, Examples
+from jaxmeta.losses import N_LETTERS
+from jaxmeta.tasks._episodes import _as_float, _turn
+
+STRING_LENGTH = 5
+
+
+def one_hot_labels(key: jax.Array, n_way: int) -> jax.Array:
+    """`[n_way, n_way]`: each class has a label slot (classes are drawn in random order)."""
+    del key
+    return jnp.eye(n_way)
+
+
+def string_labels(key: jax.Array, n_way: int) -> jax.Array:
+    """Strings of five letters out of a to e, all different: `[n_way, 25]`, five ones a row.
+
+    Santoro et al. 2016, section 4.1.
+    """
+    strings = jax.random.choice(key, N_LETTERS**STRING_LENGTH, (n_way,), replace=False)
+    letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH) % N_LETTERS
+    return jax.nn.one_hot(letters, N_LETTERS).reshape(n_way, -1)
+
+
+def streams(
+    class_data: ClassData,
+    *,
+    n_way: int = 5,
+    per_class: int = 10,
+    length: int | None = None,
+    labels: Callable[[jax.Array, int], jax.Array] = one_hot_labels,
+    rotations: bool = False,
+    size: int | None = None,
+    max_turn: float = 0.0,
+    max_shift: float = 0.0,
+) -> Callable[[jax.Array], Episode]:
+    """Sequences of Santoro et al. 2016: images of a few classes in random order.
+
+    A stream is an `Episode` whose support set has no rows and whose query set is the sequence, in
+    order: nothing is known in advance, and every row is predicted before its label is shown. The
+    paper's are 5 classes in 50 steps, `streams(data)`, and 15 classes in 100 steps,
+    `streams(data, n_way=15, length=100)`.
+
+    Args:
+      class_data: images with their classes.
+      n_way: classes of a sequence.
+      per_class: images of each class, none twice.
+      length: steps T; the sequence of all `n_way * per_class` images is cut there. None: all.
+      labels: `(key, n_way) -> [n_way, W]`, drawn anew for each sequence: `one_hot_labels` or
+        `string_labels`.
+      rotations: images turned by 0, 90, 180 and 270 degrees are four classes.
+      size: side to which the images are made smaller; the paper's is 20. None: as they are.
+      max_turn: each image is turned by up to this angle, in radians, either way.
+      max_shift: each image is shifted by up to this share of its side, either way, along each axis.
+
+    Returns `sample(key) -> Episode` with support `x` `[0, *X]`, `y` `[0, W]` and query `x`
+    `[T, *X]`, `y` `[T, W]`, float32, pure and jittable.
+
+    Raises:
+      ValueError: a number is out of range, there are too few classes, a class has fewer than
+        `per_class` images, or images that are not square meet `rotations`, `size` or a turn.
+    """
+    length = _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift)
+    turns = 4 if rotations else 1
+    n_classes = class_data.n_classes
+    images = jnp.asarray(class_data.images if size is None else _smaller(class_data.images, size))
+    counts = jnp.asarray(class_data.counts)
+    starts = jnp.asarray(np.cumsum(class_data.counts) - class_data.counts)
+    largest = int(np.max(class_data.counts))
+
+    def sample(key):
+        key_classes, key_rows, key_order, key_labels, key_bend = jax.random.split(key, 5)
+        scores = jax.random.uniform(key_classes, (turns * n_classes,))
+        drawn = jax.lax.top_k(scores, n_way)[1]
+        chosen, turn = drawn % n_classes, drawn // n_classes
+        scores = jax.random.uniform(key_rows, (n_way, largest))
+        scores = jnp.where(jnp.arange(largest) < counts[chosen, None], scores, -1.0)
+        rows = starts[chosen, None] + jax.lax.top_k(scores, per_class)[1]  # [N, per_class]
+        shown = jax.random.permutation(key_order, n_way * per_class)[:length]
+        which = shown // per_class
+        x = _as_float(images[rows.ravel()[shown]])
+        if rotations:
+            x = jax.vmap(lambda image, quarters: _turn(image[None], quarters)[0])(x, turn[which])
+        if max_turn or max_shift:
+            x = _bend(key_bend, x, max_turn, max_shift)
+        y = labels(key_labels, n_way)[which]
+        return Episode(Examples(x[:0], y[:0]), Examples(x, y))
+
+    return sample
+
+
+def _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift):
+    length = n_way * per_class if length is None else length
+    numbers = {"n_way": n_way, "per_class": per_class, "length": length}
+    for name, number in (numbers | ({} if size is None else {"size": size})).items():
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+    if length > n_way * per_class:
+        raise ValueError(f"length must be at most the {n_way * per_class} images, got {length}.")
+    for name, share in (("max_turn", max_turn), ("max_shift", max_shift)):
+        if not 0 <= share:
+            raise ValueError(f"{name} must be >= 0, got {share}.")
+    n_classes = class_data.n_classes * (4 if rotations else 1)
+    if n_way > n_classes:
+        raise ValueError(f"n_way must be at most the {n_classes} classes, got {n_way}.")
+    smallest = int(np.argmin(class_data.counts))
+    if class_data.counts[smallest] < per_class:
+        raise ValueError(
+            f"every class must have per_class = {per_class} images or more, but "
+            f"{class_data.class_names[smallest]!r} has {class_data.counts[smallest]}."
+        )
+    shape = class_data.images.shape[1:]
+    changed = rotations or size is not None or max_turn or max_shift
+    if changed and (len(shape) != 3 or shape[0] != shape[1]):
+        raise ValueError(
+            "rotations, size, max_turn and max_shift need square images [T, H, H, C], got images "
+            f"of shape {shape}."
+        )
+    return length
+
+
+def _smaller(images, size):
+    """Images `[T, H, H, C]` as `[T, size, size, C]`, averaged; uint8 stays uint8."""
+    shape = (len(images), size, size, images.shape[3])
+    small = np.asarray(jax.image.resize(images.astype(np.float32), shape, "linear"))
+    return small.round().astype(np.uint8) if images.dtype == np.uint8 else small
+
+
+def _bend(key, x, max_turn, max_shift):
+    """Each image `[H, H, C]` of `x` turned about its middle and shifted, zero outside."""
+    key_turn, key_shift = jax.random.split(key)
+    side = x.shape[1]
+    angles = jax.random.uniform(key_turn, (len(x),), minval=-max_turn, maxval=max_turn)
+    shifts = side * jax.random.uniform(
+        key_shift, (len(x), 2, 1), minval=-max_shift, maxval=max_shift
+    )
+    middle = (side - 1) / 2
+    grid = jnp.stack(jnp.meshgrid(*[jnp.arange(side) - middle] * 2, indexing="ij")).reshape(2, -1)
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    matrices = jnp.stack([jnp.stack([cos, -sin], 1), jnp.stack([sin, cos], 1)], 1)  # [T, 2, 2]
+    where = matrices @ grid + shifts + middle  # [T, 2, H * H]
+
+    def one(image, where):
+        values = [
+            jax.scipy.ndimage.map_coordinates(image[..., channel], list(where), order=1)
+            for channel in range(image.shape[2])
+        ]
+        return jnp.stack(values, axis=-1).reshape(image.shape)
+
+    return jax.vmap(one)(x, where)

@@ -1,0 +1,112 @@
+"""Meta-test on streams: accuracy at the first, second, ... presentation of a class."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import losses
+from jaxmeta.learner import Learner
+from jaxmeta.training.constants import hoist_constants
+from jaxmeta.training.step import Sample
+
+
+class StreamEvaluation(NamedTuple):
+    """Accuracy by presentation, and over all steps, over `n_episodes` streams."""
+
+    by_presentation: np.ndarray  # [P], in [0, 1]; at the 1st, 2nd, ... presentation of a class
+    by_presentation_interval: np.ndarray  # [P], half widths of the 95% intervals
+    mean: float  # over all steps
+    interval: float
+
+
+def evaluate_stream(
+    learner: Learner,
+    params: Any,
+    sample: Sample,
+    *,
+    n_episodes: int,
+    key: jax.Array,
+    n_presentations: int = 10,
+    is_right: Callable = losses.is_right,
+    episodes_at_once: int = 1,
+) -> StreamEvaluation:
+    """Scores every step of streams (`tasks.streams`), each predicted before its label is shown.
+
+    Stream i has the key `fold_in(key, i)`, so two learners meet the same streams.
+
+    Args:
+      learner: one whose `loss` takes streams (`mann`).
+      params: its meta-parameters.
+      sample: `key -> Episode`, jittable.
+      n_episodes: number of streams.
+      key: seed of the streams.
+      n_presentations: the last presentation to report, P.
+      is_right: `(outputs, y) -> [T]` bool; `losses.letters_are_right` for labels that are strings.
+      episodes_at_once: streams batched together by `vmap`.
+
+    Raises:
+      ValueError: a count is below 1.
+      FloatingPointError: a prediction is not finite.
+    """
+    run = make_evaluate_stream(
+        learner,
+        sample,
+        n_episodes=n_episodes,
+        n_presentations=n_presentations,
+        is_right=is_right,
+        episodes_at_once=episodes_at_once,
+    )
+    return run(params, key)
+
+
+def make_evaluate_stream(
+    learner: Learner,
+    sample: Sample,
+    *,
+    n_episodes: int,
+    n_presentations: int = 10,
+    is_right: Callable = losses.is_right,
+    episodes_at_once: int = 1,
+) -> Callable[[Any, jax.Array], StreamEvaluation]:
+    """`evaluate_stream` compiled once, for many parameters."""
+    for name, number in (
+        ("n_episodes", n_episodes),
+        ("n_presentations", n_presentations),
+        ("episodes_at_once", episodes_at_once),
+    ):
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+
+    def score(params, key):
+        """Steps and right answers by presentation `[P + 1]`, the last of all steps."""
+        key_episode, key_learner = jax.random.split(key)
+        episode = sample(key_episode)
+        _, outputs = learner.loss(params, key_learner, episode)
+        number = losses.presentations(episode.query)
+        belongs = number == jnp.arange(1, n_presentations + 1)[:, None]
+        belongs = jnp.concatenate([belongs, number[None] > 0])  # [P + 1, T]
+        right = belongs & is_right(outputs, episode.query.y)
+        return belongs.sum(1), right.sum(1), jnp.all(jnp.isfinite(outputs))
+
+    def scores(params, key):
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))
+        batch_size = episodes_at_once if episodes_at_once > 1 else None
+        return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
+
+    compiled = hoist_constants(scores)
+
+    def run(params, key):
+        steps, right, is_finite = map(np.asarray, compiled(params, key))  # [n_episodes, P + 1]
+        if not is_finite.all():
+            episode = int(np.flatnonzero(~is_finite)[0])
+            raise FloatingPointError(f"the predictions of stream {episode} are not finite.")
+        total = np.maximum(steps.sum(0), 1)
+        means = right.sum(0) / total
+        # A ratio of sums: its error is that of the residuals, stream by stream.
+        intervals = 1.96 * np.sqrt(np.sum((right - means * steps) ** 2, axis=0)) / total
+        return StreamEvaluation(means[:-1], intervals[:-1], float(means[-1]), float(intervals[-1]))
+
+    return run
