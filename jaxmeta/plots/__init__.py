@@ -1,0 +1,47 @@
+"""Pictures of runs: curves, episodes, memories, generated weights, analyses."""
+
+from jaxmeta.plots._analysis import (
+    coefficients,
+    differences,
+    draw_analysis,
+    estimators,
+    residuals,
+    similarities,
+    spectra,
+)
+from jaxmeta.plots._episode import confusion, draw_episode, predictions, projection
+from jaxmeta.plots._memory import draw_memory
+from jaxmeta.plots._one_pass import attention_map, draw_look, predictive_band, weight_statistics
+from jaxmeta.plots._runs import (
+    adaptation_curves,
+    draw_runs,
+    headline,
+    learning_curves,
+    loss_curve,
+    presentation_curves,
+)
+
+__all__ = [
+    "adaptation_curves",
+    "attention_map",
+    "coefficients",
+    "confusion",
+    "differences",
+    "draw_analysis",
+    "draw_episode",
+    "draw_look",
+    "draw_memory",
+    "draw_runs",
+    "estimators",
+    "headline",
+    "learning_curves",
+    "loss_curve",
+    "predictions",
+    "predictive_band",
+    "presentation_curves",
+    "projection",
+    "residuals",
+    "similarities",
+    "spectra",
+    "weight_statistics",
+]
