@@ -186,6 +186,8 @@ class MetaLstm:
 
     hidden: int = 20
     """units of the LSTM under the gates"""
+    input_bias: tuple[float, float] = (-5.0, -4.0)
+    """where the bias of the input gate starts; its sigmoid is about the inner rate"""
     inner_steps: int = 12
     """updates in training"""
     test_inner_steps: int = 12
@@ -193,7 +195,13 @@ class MetaLstm:
 
     def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many updates."""
-        return gradient.meta_lstm(net, hidden=self.hidden, inner_steps=inner_steps, loss_fn=loss_fn)
+        return gradient.meta_lstm(
+            net,
+            hidden=self.hidden,
+            input_bias=self.input_bias,
+            inner_steps=inner_steps,
+            loss_fn=loss_fn,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

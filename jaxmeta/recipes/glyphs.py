@@ -100,9 +100,11 @@ GLYPHS = {
     ),
     "glyphs-meta-lstm-5w1s": _like_maml(
         "Ravi & Larochelle 2017, LSTM meta-learner",
-        "5 updates; 3 000 meta-steps at a rate of 0.003",
-        MetaLstm(inner_steps=5, test_inner_steps=5),
-        steps=3_000,
+        "5 updates; 2 000 meta-steps of 4 tasks; the input gate's bias starts between -1 and 0, "
+        "an inner rate of 0.4, not between -5 and -4",
+        MetaLstm(inner_steps=5, test_inner_steps=5, input_bias=(-1.0, 0.0)),
+        steps=2_000,
+        meta_batch_size=4,
         clip=0.25,
     ),
     "glyphs-prototypical-5w1s": _metric("Snell et al. 2017, section 3.1", Prototypical()),

@@ -12,6 +12,15 @@ from jaxmeta.inner import inner_loop, rules
 WEIGHTS = {"w": jnp.array([0.5, -1.0]), "b": jnp.array([[2.0]])}
 
 
+def test_where_the_gates_start():
+    for settings, rates in (({}, (0.0067, 0.018)), ({"input_bias": (-1.0, 0.0)}, (0.268, 0.5))):
+        rule = jaxmeta.rules.lstm(3, **settings)
+        bias = rule.init_params(jax.random.key(0), jnp.zeros(2))["input"]["bias"]
+        assert rates[0] <= jax.nn.sigmoid(bias) <= rates[1]
+    with pytest.raises(ValueError, match=r"forget_bias must go from the smaller .* \(2.0, 1.0\)"):
+        jaxmeta.rules.lstm(3, forget_bias=(2.0, 1.0))
+
+
 def loss(weights, _):
     return jnp.sum(weights["w"] ** 2) + jnp.sum(weights["b"] ** 4)
 

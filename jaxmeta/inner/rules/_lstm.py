@@ -28,21 +28,32 @@ def log_and_sign(x: jax.Array, p: float = 10.0) -> jax.Array:
     return jnp.stack([size, direction], axis=-1)
 
 
-def lstm(hidden: int = 20) -> UpdateRule:
+def lstm(
+    hidden: int = 20,
+    *,
+    forget_bias: tuple[float, float] = (4.0, 5.0),
+    input_bias: tuple[float, float] = (-5.0, -4.0),
+) -> UpdateRule:
     """The LSTM meta-learner's update: the weights are the cell state of an LSTM.
 
     `c_t = f_t o c_{t-1} - i_t o grad_t` with gates
     `i_t = sigmoid(W_I [h_t, c_{t-1}, i_{t-1}] + b_I)` and `f_t` alike. `h_t` is the output of an
     ordinary LSTM on the preprocessed gradient and loss; the gates fed back are those before the
-    sigmoid, as in the released code. It starts close to gradient descent at a rate of 0.01.
+    sigmoid, as in the released code. It starts close to gradient descent, by default at a rate of
+    0.01.
 
     Args:
       hidden: units of the ordinary LSTM.
+      forget_bias, input_bias: between which numbers b_F and b_I start, uniformly; the sigmoid of
+        b_I is about the rate.
 
     Raises:
-      ValueError: `hidden` is below 1.
+      ValueError: `hidden` is below 1, or a range of biases runs backwards.
     """
     _check_size("hidden", hidden)
+    for name, (low, high) in (("forget_bias", forget_bias), ("input_bias", input_bias)):
+        if not low <= high:
+            raise ValueError(f"{name} must go from the smaller to the larger, got {(low, high)}.")
     cell = _cell(hidden)
 
     def init_params(key, weights):
@@ -52,11 +63,11 @@ def lstm(hidden: int = 20) -> UpdateRule:
             "cell": cell.init(key_cell, cell.initialize_carry(key_cell, (1, 4)), jnp.zeros((1, 4))),
             "forget": {
                 "kernel": _uniform(key_forget, (hidden + 2,)),
-                "bias": jax.random.uniform(key_f, minval=4.0, maxval=5.0),
+                "bias": jax.random.uniform(key_f, minval=forget_bias[0], maxval=forget_bias[1]),
             },
             "input": {
                 "kernel": _uniform(key_input, (hidden + 2,)),
-                "bias": jax.random.uniform(key_i, minval=-5.0, maxval=-4.0),
+                "bias": jax.random.uniform(key_i, minval=input_bias[0], maxval=input_bias[1]),
             },
         }
 

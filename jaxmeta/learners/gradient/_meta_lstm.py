@@ -18,6 +18,8 @@ def meta_lstm(
     net: Net,
     *,
     hidden: int = 20,
+    forget_bias: tuple[float, float] = (4.0, 5.0),
+    input_bias: tuple[float, float] = (-5.0, -4.0),
     inner_steps: int = 12,
     loss_fn: LossFn = optax.softmax_cross_entropy,
     transductive: bool = False,
@@ -32,6 +34,7 @@ def meta_lstm(
     Args:
       net: maps `[M, *X]` to logits `[M, N]` or values `[M, D]`.
       hidden: units of the LSTM under the gates.
+      forget_bias, input_bias: where the gates' biases start; as for `rules.lstm`.
       inner_steps: updates on the whole support set, static; 12 at one shot in the paper, 8 at five.
       loss_fn: loss per example, as optax's.
       transductive: normalise the query set of `loss` by its own batch statistics.
@@ -39,12 +42,12 @@ def meta_lstm(
     Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
 
     Raises:
-      ValueError: `hidden` is below 1 or `inner_steps` negative.
+      ValueError: `hidden` is below 1, `inner_steps` negative, or a range of biases backwards.
       TypeError: `inner_steps` is not an int.
     """
     return maml(
         net,
-        rule=rules.lstm(hidden),
+        rule=rules.lstm(hidden, forget_bias=forget_bias, input_bias=input_bias),
         inner_steps=inner_steps,
         loss_fn=loss_fn,
         derivative="first_order",
