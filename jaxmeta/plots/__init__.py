@@ -1,6 +1,7 @@
 """Pictures of runs: curves, episodes, memories, generated weights, analyses."""
 
 from jaxmeta.plots._analysis import (
+    METHOD_NAMES,
     coefficients,
     differences,
     draw_analysis,
@@ -22,6 +23,7 @@ from jaxmeta.plots._runs import (
 )
 
 __all__ = [
+    "METHOD_NAMES",
     "adaptation_curves",
     "attention_map",
     "coefficients",

@@ -29,7 +29,8 @@ def episodes(
         episodes have the shapes of the largest: rows too many hold zeros, and `is_valid` says so.
       k_shot: support rows per class; or the smallest and largest number, one for all classes.
       q_queries: query rows per class.
-      unlabelled: further support rows per class, after all others, whose labels are zero.
+      unlabelled: further support rows per class, whose labels are zero; they stand behind the
+        others, in random order. Labelled rows and queries are those of the same key without them.
       rotations: images turned by 0, 90, 180 and 270 degrees are four classes; an episode turns all
         images of a class alike (Santoro et al. 2016).
 
@@ -70,7 +71,7 @@ def episodes(
     varies = (least_way, least_shot) != (most_way, most_shot)
 
     def sample(key):
-        key_classes, key_rows, key_size = jax.random.split(key, 3)
+        key_classes, key_rows, key_size, key_extra = jax.random.split(key, 4)
         # The places of the largest of uniform numbers: a draw without replacement that needs no
         # full sort, in random order.
         scores = jax.random.uniform(key_classes, (turns * n_classes,))
@@ -94,7 +95,8 @@ def episodes(
             query = _padded(query, is_drawn & jnp.ones(q_queries, bool))
             extra = _padded(extra, is_drawn & jnp.ones(unlabelled, bool))
         if unlabelled:
-            support = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), support, extra)
+            order = jax.random.permutation(key_extra, most_way * unlabelled)
+            support = jax.tree.map(lambda a, b: jnp.concatenate([a, b[order]]), support, extra)
         return Episode(support, query)
 
     return sample

@@ -75,20 +75,21 @@ def test_episodes_of_varying_way_and_shot():
     assert sizes == {(way, shot) for way in (2, 3, 4) for shot in (1, 2, 3)}
 
 
-@pytest.mark.parametrize("n_way", [3, (2, 3)])
-def test_unlabelled_support_rows(n_way):
+def test_unlabelled_rows_of_varying_episodes():
     data = numbered([6, 7, 6])
-    sample = tasks.episodes(data, n_way=n_way, k_shot=1, q_queries=2, unlabelled=3)
-    support, query = jax.jit(sample)(jax.random.key(1))
-    is_valid = np.ones(12, bool) if support.is_valid is None else np.asarray(support.is_valid)
-    np.testing.assert_array_equal(support.y[3:], np.zeros((9, 3)))
-    # Of the classes of the episode, and none of the images that stand elsewhere.
-    classes = np.repeat([label for label, _, _ in corners(support.x[:3][is_valid[:3]])], 3)
-    extra = corners(support.x[3:][is_valid[3:]])
-    assert [label for label, _, _ in extra] == list(classes)
-    is_query = np.ones(6, bool) if query.is_valid is None else np.asarray(query.is_valid)
-    others = corners(support.x[:3][is_valid[:3]]) + corners(query.x[is_query])
-    assert len({*extra, *others}) == len(extra) + len(others)
+    sample = jax.jit(tasks.episodes(data, n_way=(1, 3), k_shot=(1, 2), q_queries=2, unlabelled=2))
+    for seed in range(20):
+        support, query = sample(jax.random.key(seed))
+        labelled, rest = np.split(np.asarray(support.is_valid), [6])
+        way = labelled.reshape(3, 2).any(1).sum()
+        assert rest.sum() == 2 * way and np.asarray(query.is_valid).sum() == 2 * way
+        np.testing.assert_array_equal(support.y[6:], np.zeros((6, 3)))
+        # Of the classes of the episode, and none of the images that stand elsewhere.
+        first = corners(support.x[:6][labelled])
+        extra = corners(support.x[6:][rest])
+        assert {label for label, _, _ in extra} == {label for label, _, _ in first}
+        everyone = [*first, *extra, *corners(query.x[np.asarray(query.is_valid)])]
+        assert len(set(everyone)) == len(everyone)
 
 
 def test_every_image_is_drawn():
