@@ -57,6 +57,14 @@ def test_the_speeds_are_those_of_the_committed_file():
         assert row in README, name
 
 
+def test_the_learned_optimiser_s_numbers_are_those_of_the_committed_file():
+    path = ROOT / "benchmarks/results/learned_optimizer.json"
+    for name, result in json.loads(path.read_text())["results"].items():
+        numbers = [result["loss"], *([result["more"]] if "more" in result else [])]
+        cells = [f"{mean:.4f} ± {interval:.4f}" for mean, interval in numbers]
+        assert f"| {name} | {' | '.join(cells)} |" in README
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)
 def test_every_benchmark_says_its_command(path):
     assert f"python benchmarks/{path.name}" in path.read_text().split('"""')[1]

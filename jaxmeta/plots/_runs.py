@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 STYLES = ("-", "--", ":", "-.")
 
@@ -65,6 +65,7 @@ def adaptation_curves(
     axes.set(
         xlabel="inner steps", ylabel=f"{evaluation['metric']} on meta_test", title="Adaptation"
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if evaluation["metric"] == "mean squared error":
         axes.set_yscale("log")
 
@@ -110,7 +111,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         metric = result["metric"] if result else "metric"
         loss_curve(records, axes=panels[0], label=name)
         learning_curves(records, metric=metric, axes=panels[1], label=name)
-        if several and metric == "mean squared error":
+        if metric == "mean squared error":
             panels[1].set_yscale("log")
     for number, name in enumerate(runs):
         if name in adapting:
