@@ -194,16 +194,24 @@ def test_a_metric_run_at_another_setting_and_in_a_picture(tmp_path, small_images
     assert abs(rows[:, 0] @ rows[:, 1]) < 1e-6 * np.square(rows).sum()
 
 
-def test_what_cannot_be_tested_at_another_setting_or_drawn(tmp_path, small_images):
-    recipes.train("sinusoid-maml", short("sinusoid-maml"), tmp_path / "sinusoid")
+def write_config(name, run_dir):
+    """A run folder before its first checkpoint."""
+    config = {"recipe": name, "fields": dataclasses.asdict(recipes.find(name))}
+    run_dir.mkdir(exist_ok=True)
+    (run_dir / "config.json").write_text(json.dumps(config))
+
+
+def test_what_cannot_be_tested_at_another_setting_or_drawn(tmp_path):
+    for name in ("sinusoid-maml", "glyphs-maml-5w1s"):
+        write_config(name, tmp_path / name)
     with pytest.raises(ValueError, match="n_way and k_shot are of image classification"):
-        recipes.evaluate_run(tmp_path / "sinusoid", n_way=5)
+        recipes.evaluate_run(tmp_path / "sinusoid-maml", n_way=5)
     with pytest.raises(ValueError, match="an episode is drawn of images"):
-        recipes.episode_of_run(tmp_path / "sinusoid")
-    name = "glyphs-maml-5w1s"
-    recipes.train(name, short_images(name), tmp_path / "maml")
+        recipes.episode_of_run(tmp_path / "sinusoid-maml")
     with pytest.raises(ValueError, match="n_way must be 5, as many classes as the net"):
-        recipes.evaluate_run(tmp_path / "maml", n_way=20)
+        recipes.evaluate_run(tmp_path / "glyphs-maml-5w1s", n_way=20)
+    with pytest.raises(FileNotFoundError, match="holds no validated checkpoint yet"):
+        recipes.episode_of_run(tmp_path / "glyphs-maml-5w1s")
 
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -289,7 +297,7 @@ def test_a_run_of_a_hypertransformer(tmp_path, small_images):
 
 
 def test_a_look_at_a_learner_with_inner_steps(tmp_path):
-    recipes.train("sinusoid-maml", short("sinusoid-maml"), tmp_path)
+    write_config("sinusoid-maml", tmp_path)
     assert recipes.look_run(tmp_path) is None
 
 
