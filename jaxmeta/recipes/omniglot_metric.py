@@ -71,6 +71,9 @@ OMNIGLOT_METRIC = {
         _published("98.1", "98.9", "93.8", "98.5"),
         "; cosines times 10",
         Matching(),
+        ways=20,
+        queries=5,
+        steps=4_000,
     ),
     **_four(
         "matching-full-context",
@@ -78,6 +81,9 @@ OMNIGLOT_METRIC = {
         dict.fromkeys(SETTINGS, "none"),
         "; cosines times 10; 3 processing steps",
         Matching(full_context=True),
+        ways=20,
+        queries=5,
+        steps=4_000,
     ),
     **_four(
         "ridge",
