@@ -173,7 +173,7 @@ def sample(key):
 def setting(row):
     key_params, key_episode, key_learner = jax.random.split(jax.random.key(0), 3)
     episode = sample(key_episode)
-    params = row.learner.init(key_params, episode)
+    params = jax.jit(row.learner.init)(key_params, episode)
     if jax.config.jax_enable_x64:  # Flax parameters stay float32.
         params = jax.tree.map(lambda leaf: leaf.astype(float), params)
     return params, key_learner, episode
@@ -182,10 +182,10 @@ def setting(row):
 @rows
 def test_interface(row):
     params, key, episode = setting(row)
-    adapted = row.learner.adapt(params, key, episode.support)
-    outputs = row.learner.predict(params, adapted, episode.query.x)
+    adapted = jax.jit(row.learner.adapt)(params, key, episode.support)
+    outputs = jax.jit(row.learner.predict)(params, adapted, episode.query.x)
     chex.assert_shape(outputs, (N_WAY * Q_QUERIES, N_WAY))
-    loss, loss_outputs = row.learner.loss(params, key, episode)
+    loss, loss_outputs = jax.jit(row.learner.loss)(params, key, episode)
     chex.assert_shape(loss, ())
     chex.assert_trees_all_close(outputs, loss_outputs, rtol=1e-5)
     if row.is_mean_query_loss:
@@ -206,9 +206,10 @@ def test_vmap_equals_a_loop(row):
     params, _, _ = setting(row)
     keys = jax.random.split(jax.random.key(3), 3)
     episodes = jax.vmap(sample)(keys)
-    together = jax.vmap(row.learner.loss, in_axes=(None, 0, 0))(params, keys, episodes)
+    together = jax.jit(jax.vmap(row.learner.loss, in_axes=(None, 0, 0)))(params, keys, episodes)
+    loss = jax.jit(row.learner.loss)
     for i in range(3):
-        alone = row.learner.loss(params, keys[i], jax.tree.map(lambda leaf, i=i: leaf[i], episodes))
+        alone = loss(params, keys[i], jax.tree.map(lambda leaf, i=i: leaf[i], episodes))
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-4, atol=1e-6
         )
@@ -259,8 +260,9 @@ def test_order_of_the_support_set_changes_nothing(x64, row):
     params, key, episode = setting(row)
     order = jax.random.permutation(jax.random.key(5), N_WAY * K_SHOT)
     shuffled = jax.tree.map(lambda leaf: leaf[order], episode.support)
+    adapt, predict = jax.jit(row.learner.adapt), jax.jit(row.learner.predict)
     before, after = (
-        row.learner.predict(params, row.learner.adapt(params, key, support), episode.query.x)
+        predict(params, adapt(params, key, support), episode.query.x)
         for support in (episode.support, shuffled)
     )
     np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-12)
@@ -269,9 +271,10 @@ def test_order_of_the_support_set_changes_nothing(x64, row):
 @rows
 def test_predictions_are_of_each_query_by_itself(x64, row):
     params, key, episode = setting(row)
-    adapted = row.learner.adapt(params, key, episode.support)
-    together = row.learner.predict(params, adapted, episode.query.x)
-    changed = row.learner.predict(params, adapted, episode.query.x.at[1:].set(9.0))
+    predict = jax.jit(row.learner.predict)
+    adapted = jax.jit(row.learner.adapt)(params, key, episode.support)
+    together = predict(params, adapted, episode.query.x)
+    changed = predict(params, adapted, episode.query.x.at[1:].set(9.0))
     np.testing.assert_allclose(changed[0], together[0], rtol=1e-12)
 
 
@@ -284,6 +287,7 @@ def test_padding_and_unlabelled_rows_of_the_query_set_do_not_count(x64, row):
         jnp.concatenate([query.y, jnp.eye(N_WAY)[:1], jnp.zeros((1, N_WAY))]),
         jnp.array([True] * len(query.y) + [False, True]),
     )
-    loss, _ = row.learner.loss(params, key, episode)
-    padded, _ = row.learner.loss(params, key, episode._replace(query=extended))
+    compute = jax.jit(row.learner.loss)
+    loss, _ = compute(params, key, episode)
+    padded, _ = compute(params, key, episode._replace(query=extended))
     np.testing.assert_allclose(padded, loss, rtol=1e-12)

@@ -272,6 +272,7 @@ def test_a_run_of_a_neural_process(tmp_path):
     assert look.curve.sigma.min() > 0.02
 
 
+@pytest.mark.slow
 def test_a_run_of_a_hypertransformer(tmp_path, small_images):
     name = "omniglot-hypertransformer-20w1s-2-unlabelled"
     task = recipes.find(name).task

@@ -87,6 +87,7 @@ def test_gradients_reach_unlabelled_rows_and_no_masked_ones(x64):
     np.testing.assert_array_equal(gradient[4], 0.0)
 
 
+@pytest.mark.slow
 def test_the_gradient_against_finite_differences(x64):
     _, learner, params = build({})
     episode = jaxmeta.Episode(support_of([0, 1, 2, 3, 3]), support_of([0, 1, 2], seed=1))
