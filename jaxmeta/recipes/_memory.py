@@ -7,21 +7,14 @@ import jaxmeta.learners.memory as memory
 from jaxmeta import losses, networks, tasks
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Learner
+from jaxmeta.recipes._images import ImageSource
 from jaxmeta.training.step import Sample
 
 
 @dataclasses.dataclass(frozen=True)
-class Streams:
+class Streams(ImageSource):
     """Sequences of images whose labels are shown one step late."""
 
-    dataset: Literal["glyphs", "omniglot"] = "glyphs"
-    """where the images come from"""
-    data_dir: str | None = None
-    """folder with the data set's files; None: see `jaxmeta.datasets`"""
-    split: Literal["vinyals", "random"] = "vinyals"
-    """Omniglot's 1028/172/423 characters, or 1100/100/423 at random"""
-    rotations: bool = True
-    """images turned by right angles are further classes, in training and at test"""
     n_way: int = 5
     """classes of a sequence"""
     per_class: int = 10

@@ -8,6 +8,7 @@ import optax
 
 from jaxmeta import networks
 from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
+from jaxmeta.recipes._images import ImageSource
 from jaxmeta.recipes._learners import (
     Anil,
     Cavia,
@@ -58,17 +59,9 @@ class GaussianProcess:
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
+class Images(ImageSource):
     """Few-shot classification of images."""
 
-    dataset: Literal["glyphs", "omniglot"] = "glyphs"
-    """where the images come from"""
-    data_dir: str | None = None
-    """folder with the data set's files; None: see `jaxmeta.datasets`"""
-    split: Literal["vinyals", "random"] = "vinyals"
-    """Omniglot's 1028/172/423 characters, or 1100/100/423 at random"""
-    rotations: bool = True
-    """images turned by right angles are further classes, in training and at test"""
     n_way: int = 5
     """classes per episode at test"""
     k_shot: int = 1

@@ -5,7 +5,7 @@ import dataclasses
 from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Pixels, Snail, Streams
 from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe
 
-_SHARP = "cosines times 8, which leaves the chance plateau sooner; 2 heads; a rate of 0.002"
+_SHARP = "cosines times 8; 2 heads; a rate of 0.002"
 _STREAM_OUTER = Outer(
     steps=30_000,
     meta_batch_size=16,

@@ -76,9 +76,6 @@ def make_evaluate(
     episodes_at_once: int = 1,
 ) -> Callable[[Any, jax.Array], Evaluation]:
     """`evaluate` compiled once, for many parameters: returns `(params, key) -> Evaluation`."""
-    for name, number in (("n_episodes", n_episodes), ("episodes_at_once", episodes_at_once)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
     predict = _predict_together if transductive else _predict_alone
 
     def score(params, key):
@@ -89,12 +86,7 @@ def make_evaluate(
         value = metric(outputs, episode.query)
         return jnp.where(jnp.all(jnp.isfinite(outputs)), value, jnp.nan)
 
-    def scores(params, key):
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))
-        batch_size = episodes_at_once if episodes_at_once > 1 else None
-        return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
-
-    compiled = hoist_constants(scores)
+    compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
         values = np.asarray(compiled(params, key))
@@ -105,6 +97,26 @@ def make_evaluate(
         return Evaluation(float(values.mean()), float(interval), values, transductive)
 
     return run
+
+
+def over_episodes(
+    score: Callable[[Any, jax.Array], Any], n_episodes: int, episodes_at_once: int
+) -> Callable[[Any, jax.Array], Any]:
+    """Compiles `(params, key) -> score(params, fold_in(key, i))` for every episode i, stacked.
+
+    Raises:
+      ValueError: a number is below 1.
+    """
+    for name, number in (("n_episodes", n_episodes), ("episodes_at_once", episodes_at_once)):
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+
+    def scores(params, key):
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))
+        batch_size = episodes_at_once if episodes_at_once > 1 else None
+        return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
+
+    return hoist_constants(scores)
 
 
 def _predict_together(learner, params, adapted, episode):

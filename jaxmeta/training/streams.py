@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmeta import losses
 from jaxmeta.learner import Learner
-from jaxmeta.training.constants import hoist_constants
+from jaxmeta.training.evaluate import over_episodes
 from jaxmeta.training.step import Sample
 
 
@@ -72,13 +72,8 @@ def make_evaluate_stream(
     episodes_at_once: int = 1,
 ) -> Callable[[Any, jax.Array], StreamEvaluation]:
     """`evaluate_stream` compiled once, for many parameters."""
-    for name, number in (
-        ("n_episodes", n_episodes),
-        ("n_presentations", n_presentations),
-        ("episodes_at_once", episodes_at_once),
-    ):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    if n_presentations < 1:
+        raise ValueError(f"n_presentations must be >= 1, got {n_presentations}.")
 
     def score(params, key):
         """Steps and right answers by presentation `[P + 1]`, the last of all steps."""
@@ -91,12 +86,7 @@ def make_evaluate_stream(
         right = belongs & is_right(outputs, episode.query.y)
         return belongs.sum(1), right.sum(1), jnp.all(jnp.isfinite(outputs))
 
-    def scores(params, key):
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))
-        batch_size = episodes_at_once if episodes_at_once > 1 else None
-        return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
-
-    compiled = hoist_constants(scores)
+    compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
         steps, right, is_finite = map(np.asarray, compiled(params, key))  # [n_episodes, P + 1]

@@ -10,19 +10,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta import datasets, recipes
+from jaxmeta import recipes
 from jaxmeta.recipes._recipe import from_dict
-
-
-@pytest.fixture
-def small_images(monkeypatch):
-    """Stands for every image data set: 60 classes of noise in each split."""
-    images = np.random.default_rng(0).integers(0, 256, (60 * 20, 28, 28, 1), np.uint8)
-    classes = {f"class{i:02d}": images[20 * i : 20 * i + 20] for i in range(60)}
-    names = sorted(classes)
-    splits = datasets.split_classes(classes, (names[:20], names[20:40], names[40:]))
-    monkeypatch.setattr(datasets, "glyphs", lambda: splits)
-    monkeypatch.setattr(datasets, "omniglot", lambda data_dir, split: splits)
 
 
 @pytest.mark.parametrize("name", recipes.ALL)

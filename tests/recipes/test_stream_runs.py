@@ -2,12 +2,11 @@ import dataclasses
 import json
 
 import numpy as np
-from test_recipes import small_images  # noqa: F401
 
 from jaxmeta import recipes
 
 
-def test_a_run_on_streams_from_training_to_the_memory_trace(small_images, tmp_path):  # noqa: F811
+def test_a_run_on_streams_from_training_to_the_memory_trace(small_images, tmp_path):
     recipe = recipes.find("omniglot-mann-15-strings")
     recipe = dataclasses.replace(
         recipe,

@@ -67,7 +67,7 @@ def lrua(
       slots, width, heads: of the memory; the paper's are 128, 40 and 4.
       decay: of the usage, in `[0, 1]`.
       strength: factor of the cosines. At the paper's 1 the best of 128 slots has a weight of 0.06
-        at most; a sharper softmax leaves the chance plateau sooner.
+        at most.
       address_before_write: which M the keys are compared with: `M_t`, as equation 2 is written and
         as one well-known implementation does, or, True, `M_{t-1}`, as another does: then a key
         cannot find itself. The contents read are those of `M_t` either way.

@@ -57,7 +57,7 @@ def matching(
         2.1.2 and the appendix). The result then depends on the order of the support rows.
       processing_steps: how often a query's LSTM reads, with full context.
       scale: factor of the cosines, 1 in the paper. There the likeliest of 20 classes has a
-        probability of 0.28 at most; 10 and more, as in later work, trains much faster.
+        probability of 0.28 at most; later work takes 10 and more.
       loss_fn: loss per example of the logarithms of the probabilities.
 
     Returns a `Learner` with `MatchingParams` whose adapted value is `Attended` and whose outputs

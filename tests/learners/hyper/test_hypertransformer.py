@@ -342,12 +342,15 @@ def test_the_generated_net_in_numpy(x64):
 def test_queries_alone_and_together():
     adapt, learner, params = build({})
     support, query = support_of([0, 1, 2]), support_of([0, 1, 2, 1], seed=1)
-    data = lambda key: jaxmeta.Episode(support, query)  # noqa: E731
+
+    def sample(key):
+        return jaxmeta.Episode(support, query)
+
     alone, together = (
         jaxmeta.evaluate(
             learner,
             params,
-            data,
+            sample,
             n_episodes=1,
             key=jax.random.key(0),
             transductive=transductive,
