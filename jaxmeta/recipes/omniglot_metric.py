@@ -72,10 +72,6 @@ OMNIGLOT_METRIC = {
         "; cosines times 20, of a linear layer of 256 units",
         Matching(scale=20.0),
         net=Conv4(embedding=256),
-        ways=60,
-        queries=5,
-        tasks=1,
-        steps=2_400,
     ),
     **_four(
         "matching-full-context",
@@ -84,10 +80,6 @@ OMNIGLOT_METRIC = {
         "; cosines times 20, of a linear layer of 256 units; 3 processing steps",
         Matching(full_context=True, scale=20.0),
         net=Conv4(embedding=256),
-        ways=60,
-        queries=5,
-        tasks=1,
-        steps=2_400,
     ),
     **_four(
         "ridge",
@@ -110,9 +102,6 @@ OMNIGLOT_METRIC = {
         "affine distortions",
         Siamese(),
         net=SigmoidUnits(),
-        ways=40,
-        queries=5,
-        tasks=1,
         steps=4_000,
     ),
     **_four(
