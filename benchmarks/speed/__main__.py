@@ -1,0 +1,199 @@
+"""Speed of a meta-step against every peer that installs, in one run.
+
+    python benchmarks/speed
+    python benchmarks/speed --workloads conv4-4 prototypical --rounds 9
+
+The command makes an environment for the peers once (`benchmarks/speed/.environment`); a peer that
+does not install is a line of the report that says why. Each side is a process of its own, with the
+same weights and the same first episodes, and as many threads as there are cores. Rounds go through
+the sides in turn; each times its second step of two. The first step's loss and gradient norm must
+agree across sides to 1e-3.
+
+Prints, and writes to `benchmarks/results/speed.json`: median milliseconds of a meta-step, how many
+times faster jaxmeta is, peak resident memory, seconds from start to the end of the first step
+(compilation, for jaxmeta), and the arithmetic of the mathematics per second as a share of the
+float32 matrix product's rate on this machine. Takes about 20 minutes on two cores, most of it
+conv4-16 and conv4-84. Nothing else should run meanwhile.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import environment
+import numpy as np
+from workloads import WORKLOADS, Workload
+
+HERE = Path(__file__).parent
+TOLERANCE = 1e-3
+BOTH_MAML = ("torch loop", "torch.func", "higher", "TorchOpt", "learn2learn", "jax-meta")
+PEERS_OF = {
+    "maml": BOTH_MAML,
+    "prototypical": ("torch loop", "easyfsl"),
+    "mann": ("torch loop",),
+    "hypertransformer": (),  # The authors' code is for TensorFlow 1.
+    "sampling": ("NumPy loader",),
+}
+
+
+class Side:
+    """A worker process."""
+
+    def __init__(self, peer, name, folder, python):
+        self.peer = peer
+        self.process = subprocess.Popen(
+            [python, HERE / "worker.py", peer, name, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Threads that wait must not take the cores from the side being timed.
+            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"},
+        )
+        self.package = self._read()
+        self.first = self._read()
+        self.times = []
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            error = self.process.stderr.read().strip().splitlines() or ["no message"]
+            raise RuntimeError(f"{self.peer}: {error[-1]}")
+        return json.loads(line)
+
+    def _ask(self, word):
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def time(self):
+        """One more round."""
+        self.times.append(self._ask("step")["ms"])
+
+    def end(self):
+        """All that is known of it."""
+        peak = self._ask("end")["peak_mib"]
+        self.process.wait()
+        return {
+            "ms": round(statistics.median(self.times), 3),
+            "ms_by_round": [round(t, 3) for t in self.times],
+            "peak_mib": round(peak),
+            "first_step": self.first,
+            "package": self.package,
+        }
+
+
+def compare(name: str, workload: Workload, peers: dict, missing: dict, rounds: int) -> dict:
+    """One workload on all sides."""
+    result = {"about": workload.about, "sides": {}, "missing": {}}
+    with TemporaryDirectory() as folder:
+        sides = [Side("jaxmeta", name, folder, sys.executable)]
+        for peer in PEERS_OF[workload.kind]:
+            if peer in missing:
+                result["missing"][peer] = missing[peer]
+            elif peer in peers:
+                try:
+                    sides.append(Side(peer, name, folder, peers[peer]))
+                except RuntimeError as failure:
+                    result["missing"][peer] = f"fails: {failure}"
+        for side in sides[1:]:
+            check(name, sides[0], side)
+        for done in range(rounds):
+            print(f"\r{name}: round {done + 1} of {rounds}", end="", flush=True)
+            for side in sides:
+                side.time()
+        print("\r", end="")
+        result["sides"] = {side.peer: side.end() for side in sides}
+    ours = result["sides"]["jaxmeta"]["ms"]
+    for side in result["sides"].values():
+        side["times_ours"] = round(side["ms"] / ours, 2)
+    return result
+
+
+def check(name, ours, theirs):
+    """Equal work: the first step's loss and gradient norm."""
+    for what in ("loss", "gradient_norm"):
+        one, other = ours.first[what], theirs.first[what]
+        if abs(one - other) > TOLERANCE * max(abs(one), abs(other)):
+            raise SystemExit(f"{name}: {what} is {one} in jaxmeta and {other} in {theirs.peer}.")
+
+
+def matmul_rate() -> float:
+    """Operations per second of NumPy's float32 2048x2048 matrix product, the best of ten."""
+    a, b = np.random.default_rng(0).normal(size=(2, 2048, 2048)).astype(np.float32)
+    best = min(_seconds(lambda: a @ b) for _ in range(10))
+    return 2 * 2048**3 / best
+
+
+def _seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def lines(result: dict) -> list[str]:
+    """One workload, for people."""
+    out = [result["about"]]
+    for peer, side in result["sides"].items():
+        first = side["first_step"]
+        share = side.get("share_of_matmul")
+        out.append(
+            f"  {peer:13} {side['ms']:10.2f} ms  {side['times_ours']:6.2f} x  "
+            f"{side['peak_mib']:6} MiB  first step {first['seconds_to_first_step']:6.1f} s  "
+            f"{'' if share is None else f'{share:4.0%} of the matrix product'}"
+        )
+    return out + [f"  {peer:13} {why}" for peer, why in result["missing"].items()]
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks/speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--rounds", type=int, default=9, help="of each side (default: 9)")
+    parser.add_argument("--peers", nargs="*", default=None, help="only these (default: all)")
+    parser.add_argument("--environment", type=Path, default=HERE / ".environment")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "speed.json")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    python, missing = environment.create(arguments.environment)
+    peers = dict.fromkeys(environment.PEERS, python) | {"NumPy loader": sys.executable}
+    if arguments.peers is not None:
+        peers = {peer: peers[peer] for peer in arguments.peers if peer in peers}
+    rate = matmul_rate()
+    print(f"float32 matrix product: {rate / 1e9:.0f} GFLOP/s")
+    results = {}
+    for name in arguments.workloads:
+        workload = WORKLOADS[name]
+        results[name] = compare(name, workload, peers, missing, arguments.rounds)
+        operations = workload.arithmetic()
+        if operations is not None:
+            for side in results[name]["sides"].values():
+                side["share_of_matmul"] = round(operations / (1e-3 * side["ms"]) / rate, 3)
+        print("\n".join(lines(results[name])), flush=True)
+    report = {
+        "command": f"python benchmarks/speed {' '.join(sys.argv[1:])}".strip(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "matmul_gflops": round(rate / 1e9, 1),
+        "rounds": arguments.rounds,
+        "results": results,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"wrote {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
