@@ -33,14 +33,14 @@ from workloads import WORKLOADS, Workload
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-3
-BOTH_MAML = ("torch loop", "torch.func", "higher", "TorchOpt", "learn2learn", "jax-meta")
 PEERS_OF = {
-    "maml": BOTH_MAML,
+    "maml": ("torch loop", "torch.func", "higher", "TorchOpt", "learn2learn"),
     "prototypical": ("torch loop", "easyfsl"),
     "mann": ("torch loop",),
     "hypertransformer": (),  # The authors' code is for TensorFlow 1.
     "sampling": ("NumPy loader",),
 }
+SECOND_ORDER_ONLY = ("TorchOpt", "jax-meta")
 
 
 class Side:
@@ -90,12 +90,22 @@ class Side:
         }
 
 
+def peers_of(workload: Workload) -> tuple[str, ...]:
+    """Those that can do this work."""
+    peers = PEERS_OF[workload.kind]
+    if workload.kind == "maml" and workload.side:  # jax-meta's MAML only classifies.
+        peers += ("jax-meta",)
+    if workload.first_order:
+        peers = tuple(peer for peer in peers if peer not in SECOND_ORDER_ONLY)
+    return peers
+
+
 def compare(name: str, workload: Workload, peers: dict, missing: dict, rounds: int) -> dict:
     """One workload on all sides."""
     result = {"about": workload.about, "sides": {}, "missing": {}}
     with TemporaryDirectory() as folder:
         sides = [Side("jaxmeta", name, folder, sys.executable)]
-        for peer in PEERS_OF[workload.kind]:
+        for peer in peers_of(workload):
             if peer in missing:
                 result["missing"][peer] = missing[peer]
             elif peer in peers:
@@ -167,8 +177,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
-    python, missing = environment.create(arguments.environment)
-    peers = dict.fromkeys(environment.PEERS, python) | {"NumPy loader": sys.executable}
+    peers, missing = environment.create(arguments.environment)
+    peers["NumPy loader"] = sys.executable
     if arguments.peers is not None:
         peers = {peer: peers[peer] for peer in arguments.peers if peer in peers}
     rate = matmul_rate()

@@ -24,11 +24,14 @@ IMPORTS = {
 }
 
 
-def create(folder: Path) -> tuple[Path, dict[str, str]]:
-    """Makes the environment once: its Python, and why each missing peer is missing."""
+def create(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Makes the environment once: the peers' Pythons, and why each missing peer is missing."""
     python, report = folder / "bin" / "python", folder / "missing.json"
+    # Its requirements would change the JAX or NumPy of the others.
+    apart = folder / "jax-meta" / "bin" / "python"
+    pythons = dict.fromkeys(PEERS, python) | {"jax-meta": apart}
     if report.exists():
-        return python, json.loads(report.read_text())
+        return pythons, json.loads(report.read_text())
     print(f"installing the peers in {folder}, once", flush=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     _pip(python, ["torch", "numpy"], check=True)
@@ -38,19 +41,14 @@ def create(folder: Path) -> tuple[Path, dict[str, str]]:
             failure = _pip(python, requirement)
             if failure:
                 missing[peer] = failure
-    # A JAX of its own time would be needed: in an environment by itself.
-    old = folder / "jax-meta"
-    subprocess.run([sys.executable, "-m", "venv", old], check=True)
-    failure = _pip(old / "bin" / "python", ["jax-meta"]) or _imports(
-        old / "bin" / "python", "jax-meta"
-    )
-    if failure:
+    subprocess.run([sys.executable, "-m", "venv", folder / "jax-meta"], check=True)
+    if failure := _pip(apart, ["jax-meta"]):
         missing["jax-meta"] = failure
-    for peer in PEERS:
-        if peer not in missing and (failure := _imports(python, peer)):
+    for peer, interpreter in pythons.items():
+        if peer not in missing and (failure := _imports(interpreter, peer)):
             missing[peer] = failure
     report.write_text(json.dumps(missing, indent=2) + "\n")
-    return python, missing
+    return pythons, missing
 
 
 def _pip(python, requirements, check=False):
@@ -72,5 +70,7 @@ def _imports(python, peer):
 def _why(done, what):
     if done.returncode == 0:
         return ""
-    lines = [line for line in done.stderr.splitlines() if "rror" in line] or ["no message"]
-    return f"{what}: {lines[-1].strip()[:200]}"
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    # The first line that says what broke; the last ones of pip say only that something did.
+    errors = [line for line in lines if "rror:" in line and "subprocess" not in line]
+    return f"{what}: {(errors or lines or ['no message'])[0][:200]}"

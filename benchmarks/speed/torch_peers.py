@@ -91,18 +91,17 @@ class Mlp(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(1, 40), nn.Linear(40, 40), nn.Linear(40, 1)])
+        self.dense_0, self.dense_1 = nn.Linear(1, 40), nn.Linear(40, 40)
+        self.head = nn.Linear(40, 1)
 
     def forward(self, x):
         """Values `[M, 1]`."""
-        for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
-        return self.layers[-1](x)
+        return self.head(F.relu(self.dense_1(F.relu(self.dense_0(x)))))
 
     @torch.no_grad()
     def load(self, arrays):
         """Takes jaxmeta's weights."""
-        for layer, name in zip(self.layers, ("dense_0", "dense_1", "head"), strict=True):
+        for name, layer in self.named_children():
             layer.weight.copy_(_weight(arrays, f"{name}/kernel").T)
             layer.bias.copy_(_weight(arrays, f"{name}/bias"))
 

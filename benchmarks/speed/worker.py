@@ -19,6 +19,8 @@ def main(peer: str, name: str, folder: str) -> None:
     """Serves the command."""
     if peer in ("jaxmeta", "NumPy loader"):
         import ours as side
+    elif peer == "jax-meta":
+        import jax_meta_peer as side
     else:
         import torch_peers as side
     say(side.package())
