@@ -29,6 +29,11 @@ class StepInfo(NamedTuple):
     grad_norm: jax.Array  # global norm of the meta-gradient
 
 
+def task_keys(key: jax.Array, step: jax.Array | int, i: jax.Array | int) -> jax.Array:
+    """The keys `[2]` of episode and learner of task i in a step."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, step), i))
+
+
 def init_state(
     key: jax.Array, learner: Learner, tx: optax.GradientTransformation, sample: Sample
 ) -> MetaState:
@@ -52,7 +57,8 @@ def make_step(
 
     Episodes are sampled inside, on the device. Task i of step t has the key
     `fold_in(fold_in(key, t), i)` whatever the other arguments, so the same key continues a run. The
-    state given in is donated: use the one that comes back.
+    state given in is donated: use the one that comes back. A step whose loss or meta-gradient is
+    not finite changes nothing, so the state that comes back is the one before it.
 
     Args:
       learner: any learner; its `loss` is differentiated.
@@ -73,15 +79,15 @@ def make_step(
     chunk = meta_batch_size // devices if tasks_at_once is None else tasks_at_once
 
     def chunk_loss(params, keys):
-        def task_loss(key):
-            key_episode, key_learner = jax.random.split(key)
+        def task_loss(keys):
+            key_episode, key_learner = keys
             return learner.loss(params, key_learner, sample(key_episode))[0]
 
         if chunk == 1:
             return task_loss(keys[0])
         return jnp.sum(jax.vmap(task_loss)(keys))
 
-    def summed_loss_and_grads(params, keys):  # keys [tasks of this device]
+    def summed_loss_and_grads(params, keys):  # keys [tasks of this device, 2]
         value_and_grad = jax.value_and_grad(chunk_loss)
         if len(keys) == chunk:
             return value_and_grad(params, keys)
@@ -90,20 +96,20 @@ def make_step(
             return jax.tree.map(jnp.add, total, value_and_grad(params, keys)), None
 
         zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(value_and_grad, params, keys[:chunk]))
-        return jax.lax.scan(add_chunk, zeros, keys.reshape(-1, chunk))[0]
+        return jax.lax.scan(add_chunk, zeros, keys.reshape(-1, chunk, 2))[0]
 
     if devices > 1:
         summed_loss_and_grads = over_devices(summed_loss_and_grads, devices)
 
     def meta_step(state, key):
-        key_step = jax.random.fold_in(key, state.step)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key_step, i))(jnp.arange(meta_batch_size))
+        keys = jax.vmap(lambda i: task_keys(key, state.step, i))(jnp.arange(meta_batch_size))
         total = summed_loss_and_grads(state.params, keys)
         loss, grads = jax.tree.map(lambda leaf: leaf / meta_batch_size, total)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        new = MetaState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
         info = StepInfo(loss, optax.tree.norm(grads))
-        return MetaState(params, opt_state, state.step + 1), info
+        is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
+        return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
     def steps(state, key):
         return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
