@@ -4,9 +4,9 @@ A chain is one training run that meets faults until it has had its share, is the
 must have the metrics, the last state and the best parameters of a run that nothing happened to.
 Each leg of it is a real process, forked from one that has imported everything.
 
-    python tests/trust/faults.py --faults 300 --out benchmarks/results/faults.json
+    python tests/training/faults.py --faults 300 --out benchmarks/results/faults.json
 
-takes some minutes on two cores. `tests/trust/test_faults.py` runs a few chains.
+takes some minutes on two cores. `tests/training/test_faults.py` runs a few chains.
 """
 
 import argparse
@@ -35,7 +35,13 @@ from jaxmeta.training import Validation, fit
 from jaxmeta.training.checkpoint import Checkpoints
 
 SAMPLE = jaxmeta.tasks.sinusoid(k_shot=3, q_queries=3)
-STEPS, EVERY = 64, 8
+STEPS, EVERY = 240, 12
+ENDS = {
+    0: "reached its end, or stopped and saved",
+    -signal.SIGKILL: "killed",
+    -signal.SIGTERM: "terminated before training began",
+    2: "stopped: could not write",
+}
 OTHERWISE = 3  # exit status of a leg that ended with an exception nobody expected
 FULL = 2  # exit status of a leg that said it could not write
 CONFIG = {"recipe": "none", "fields": {"steps": STEPS}}
@@ -122,7 +128,7 @@ def ended(child, limit=120):
 def killed_at_an_operation(rng, run_dir):
     """SIGKILL as a file is opened, renamed, removed: between any two writes of Python's."""
     events = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "shutil.move"}
-    last = int(rng.integers(1, 400))
+    last = int(10 ** rng.uniform(0, 2.5))
     count = 0
 
     def hook(event, arguments):
@@ -150,7 +156,7 @@ def signalled(number):
             if path.exists() and path.stat().st_mtime_ns != before:
                 break
             time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.4))
+        time.sleep(rng.uniform(0, 0.5))
         os.kill(child, number)
         return ended(child)
 
@@ -159,10 +165,8 @@ def signalled(number):
 
 def limited(rng, run_dir):
     """No file may grow past a few kilobytes: writes fail half-way, as on a full disk."""
-    limit = int(rng.integers(1, 6000))
-    return ended(
-        leg(run_dir, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    )
+    limit = int(10 ** rng.uniform(1, 4.5))
+    return ended(leg(run_dir, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))))
 
 
 def files(run_dir):
@@ -266,16 +270,17 @@ def full_disk(rng, folder):
         ballast.unlink()
 
 
-def chain(root, rng, faults, counts, only=None):
+def chain(root, rng, faults, counts, ends):
     """One run with so many faults; returns its folder, the run ended."""
     run_dir = root / "run"
     run_dir.mkdir(parents=True)
-    kinds = [name for name in (*KILLS, *DAMAGES) if only is None or name in only]
+    kinds = [*KILLS, *DAMAGES]
     for _ in range(faults):
         name = kinds[rng.integers(len(kinds))]
         counts[name] += 1
         if name in KILLS:
             status = KILLS[name](rng, run_dir)
+            ends[ENDS.get(status, "unexpected")] += 1
             allowed = {0, -signal.SIGKILL, -signal.SIGTERM, FULL}
             if status not in allowed:
                 raise AssertionError(f"{name}: {status}\n{(root / 'stderr.txt').read_text()}")
@@ -319,18 +324,19 @@ def main():
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     started = time.monotonic()
-    counts, lost, chains = collections.Counter(), [], 0
+    counts, ends, lost, chains = collections.Counter(), collections.Counter(), [], 0
     with tempfile.TemporaryDirectory() as root:
         root = Path(root)
-        jax.config.update("jax_compilation_cache_dir", str(root / "cache"))
+        cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(root / "cache"))
+        jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        expected = fingerprint_of(chain(root / "whole", None, 0, counts))
+        expected = fingerprint_of(chain(root / "whole", None, 0, counts, ends))
         while counts.total() < arguments.faults:
             number = min(arguments.per_chain, arguments.faults - counts.total())
             rng = np.random.default_rng([arguments.seed, chains])
             try:
-                run_dir = chain(root / str(chains), rng, number, counts)
+                run_dir = chain(root / str(chains), rng, number, counts, ends)
                 if fingerprint_of(run_dir) != expected:
                     lost.append(f"chain {chains}: other bits")
             except (AssertionError, TimeoutError) as error:
@@ -344,6 +350,7 @@ def main():
             statuses = []
             for _ in range(arguments.faults // 10 if disk else 0):
                 statuses.append(full_disk(rng, disk))
+                ends[ENDS.get(statuses[-1], "unexpected")] += 1
                 counts["the disk full"] += 1
                 if statuses[-1] not in (0, FULL):
                     lost.append(f"full disk: {statuses[-1]}")
@@ -353,10 +360,11 @@ def main():
                         lost.append("full disk: other bits")
                     shutil.rmtree(disk / "run")
     result = {
-        "command": f"python tests/trust/faults.py --faults {arguments.faults} "
+        "command": f"python tests/training/faults.py --faults {arguments.faults} "
         f"--seed {arguments.seed} --out benchmarks/results/faults.json",
         "faults": dict(sorted(counts.items())),
         "total": counts.total(),
+        "legs ended": dict(sorted(ends.items())),
         "runs": chains,
         "losses": len(lost),
         "seconds": round(time.monotonic() - started),
