@@ -4,10 +4,12 @@ import dataclasses
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +27,7 @@ Meta-learning experiments from published recipes.
   jaxmeta evaluate RUN            meta-test a run again
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
+  jaxmeta replay RUN --step N     run one training step again, every operation checked
 
 Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
 
@@ -88,6 +91,19 @@ class AnalyseOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of the run"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplayOptions:
+    """Runs one step of a run again: each task by itself, then eagerly with checks on.
+
+    Says which task and which operation give the first number that is not finite.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """folder of the run"""
+    step: int
+    """number of the step, as the run that stopped has said"""
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -165,11 +181,32 @@ def analyse(arguments: Sequence[str]) -> None:
     print(f"wrote {options.run / 'analysis.json'} and {path}")
 
 
+def replay(arguments: Sequence[str]) -> None:
+    """`jaxmeta replay RUN --step N`."""
+    options = tyro.cli(ReplayOptions, args=arguments, prog="jaxmeta replay")
+    recipes.read_config(options.run)
+    recipes.use_all_cores()
+    found = recipes.replay_run(options.run, step=options.step)
+    print(f"step {found.step}, from {found.origin}")
+    for number, (loss, norm) in enumerate(
+        zip(found.tasks.loss, found.tasks.grad_norm, strict=True)
+    ):
+        mark = "  <- not finite" if not np.isfinite([loss, norm]).all() else ""
+        print(f"  task {number:3}  loss {loss:12.6g}  meta-gradient {norm:12.6g}{mark}")
+    if found.task is None and found.operation is None:
+        print("all finite, and every operation of every task too")
+    else:
+        print(
+            f"the first operation that is not finite: {found.operation or 'none when run eagerly'}"
+        )
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "analyse": analyse,
     "evaluate": evaluate,
     "plot": plot,
     "recipes": list_recipes,
+    "replay": replay,
     "train": train,
 }
 
@@ -181,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
     command, *rest = arguments
+    warnings.showwarning = _show_warning
     try:
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
@@ -188,9 +226,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # The reader, `head` say, has seen enough; nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("jaxmeta: stopped.", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmeta: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    del category, filename, lineno, file, line
+    print(f"jaxmeta: warning: {message}", file=sys.stderr)
 
 
 def _evaluate(run_dir, **settings):

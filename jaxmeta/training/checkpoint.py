@@ -138,6 +138,16 @@ class Checkpoints:
                 )
         return None
 
+    def before(self, step: int, like: Any) -> Resumed | None:
+        """The newest whole checkpoint of a step up to `step`; None without one."""
+        for number in sorted(_steps(self._root / LAST), reverse=True):
+            if number <= step:
+                try:
+                    return _read(self._root / LAST / str(number), like)
+                except _Damaged:
+                    pass
+        return None
+
     def restore_last(self, like: Any) -> Any:
         """The newest state.
 

@@ -52,6 +52,19 @@ class Fitted(NamedTuple):
     is_complete: bool  # False when stopped by Ctrl-C or SIGTERM
 
 
+class Keys(NamedTuple):
+    """What the key of a run is split into."""
+
+    init: jax.Array
+    steps: jax.Array  # of `make_step`
+    validation: jax.Array
+
+
+def split_key(key: jax.Array) -> Keys:
+    """The keys of a run."""
+    return Keys(*jax.random.split(key, 3))
+
+
 def fit(
     learner: Learner,
     tx: optax.GradientTransformation,
@@ -110,8 +123,8 @@ def fit(
         tasks_at_once=tasks_at_once,
         devices=devices,
     )
-    key_init, key_steps, key_validation = jax.random.split(key, 3)
-    state = init_state(key_init, learner, tx, sample)
+    keys = split_key(key)
+    state = init_state(keys.init, learner, tx, sample)
     score = validation and validation.make_evaluate(
         validation.learner or learner,
         validation.sample,
@@ -130,10 +143,10 @@ def fit(
         clock = _Clock(done)
         is_asked = any_of(interruption.asked)
         while done < steps and not is_asked:
-            state, info = step(state, key_steps)
+            state, info = step(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
             if not (np.isfinite(losses) & np.isfinite(norms)).all():
-                _stop(folder, learner, sample, local(state), key_steps, meta_batch_size)
+                _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
             done += steps_per_call
             loss = float(losses.mean(dtype=np.float64))
             folder.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
@@ -141,7 +154,7 @@ def fit(
             if validation and score and done % validation.every == 0:
                 params = local(state.params)
                 try:
-                    result = score(params, key_validation)
+                    result = score(params, keys.validation)
                 except FloatingPointError as error:
                     raise FloatingPointError(
                         f"validation after step {done}: {error} {_last_good(folder)}"
