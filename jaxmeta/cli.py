@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
     command, *rest = arguments
-    warnings.showwarning = _show_warning
+    warnings.showwarning, sys.unraisablehook = _show_warning, _show_unraisable
     try:
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
@@ -237,6 +237,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _show_warning(message, category, filename, lineno, file=None, line=None):
     del category, filename, lineno, file, line
     print(f"jaxmeta: warning: {message}", file=sys.stderr)
+
+
+def _show_unraisable(unraisable):
+    # One array that cannot be read makes Orbax leave the others, which then find no event loop.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _evaluate(run_dir, **settings):

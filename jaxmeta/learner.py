@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+MOST_WAYS = 2**16  # longer one-hot rows are a mistake in the labels, and would fill the memory
 Params = Any
 Adapted = Any
 
@@ -136,7 +137,9 @@ def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
         raise ValueError(
             f"{name} must hold labels in 0..{n_way - 1}, but row {row} has {labels[row]}."
         )
-    return np.eye(n_way, dtype=np.float32)[labels]
+    if n_way > MOST_WAYS:
+        raise ValueError(f"n_way must be at most {MOST_WAYS}, got {n_way}.")
+    return (labels[:, None] == np.arange(n_way)).astype(np.float32)
 
 
 class _Pair(NamedTuple):

@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -168,7 +169,7 @@ def read_seconds(run_dir: Path) -> float | None:
     """Seconds spent in training; None where the file is not readable."""
     content = _read_json(run_dir / TIME)
     seconds = content.get("seconds") if isinstance(content, dict) else None
-    return seconds if isinstance(seconds, int | float) else None
+    return seconds if isinstance(seconds, float) and math.isfinite(seconds) else None
 
 
 def _read_json(path):
