@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from jaxmeta import plots, recipes
+from jaxmeta import plots, recipes, supervisor
 from jaxmeta.training import read_metrics
+from jaxmeta.training.processes import is_first, join
 
 USAGE = """\
 usage: jaxmeta COMMAND ...
@@ -47,6 +49,12 @@ class TrainOptions:
     """folder of the run: config, metrics, checkpoints, evaluation, curves"""
     resume: bool = False
     """go on with the run in that folder"""
+    distributed: str | None = None
+    """several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or host:port of process 0"""
+    process: int | None = None
+    """number of this process, with host:port"""
+    processes: int | None = None
+    """how many processes there are, with host:port"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +131,14 @@ def train(arguments: Sequence[str]) -> None:
         default=TrainOptions(recipes.find(name), Path("runs") / name),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
+    if options.distributed is not None and not supervisor.is_supervised():
+        sys.exit(supervisor.supervise(["train", *arguments]))
     recipes.use_all_cores()
+    if options.distributed is not None:
+        join(options.distributed, options.process, options.processes)
     fitted = recipes.train(name, options.recipe, options.run_dir, resume=options.resume)
+    if not is_first():  # The first one says and tests.
+        sys.exit(0 if fitted.is_complete else 130)
     if not fitted.is_complete:
         print(
             f"Stopped at step {int(fitted.state.step)}, all saved. To go on, the same command with "
@@ -232,6 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmeta: {error}", file=sys.stderr)
         sys.exit(2)
+    except jax.errors.JaxRuntimeError as error:
+        if not supervisor.is_supervised():
+            raise
+        supervisor.leave(error)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -96,8 +96,13 @@ def build(recipe: Recipe) -> Experiment:
         metric=metric,
         # Convolutions under per-task weights: in turn on the CPU, each core with its own tasks.
         tasks_at_once=1 if in_turn else None,
-        devices=math.gcd(jax.local_device_count(), outer.meta_batch_size) if in_turn else 1,
+        devices=_devices(outer.meta_batch_size) if in_turn else 1,
     )
+
+
+def _devices(meta_batch_size):
+    """As many devices of each process as the tasks can be shared among."""
+    return math.gcd(jax.local_device_count(), max(meta_batch_size // jax.process_count(), 1))
 
 
 def use_all_cores() -> None:

@@ -69,14 +69,15 @@ def make_step(
       tasks_at_once: the task axis. None batches all tasks by `vmap` (fastest for MLPs and on
         GPUs); 1 runs them in turn, each with its backward pass, in the memory of one task (fastest
         for convolutional nets on the CPU); n runs chunks of n.
-      devices: share the tasks among this many local devices; parameters are replicated.
+      devices: share the tasks among this many devices of each process; parameters are replicated.
 
     Raises:
-      ValueError: a number is below 1; `tasks_at_once` times `devices` does not divide
-        `meta_batch_size`; or there are fewer devices.
+      ValueError: a number is below 1; `tasks_at_once` times `devices` times processes does not
+        divide `meta_batch_size`; or there are fewer devices.
     """
     _check(meta_batch_size, steps_per_call, tasks_at_once, devices)
-    chunk = meta_batch_size // devices if tasks_at_once is None else tasks_at_once
+    shares = devices * jax.process_count()
+    chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
     def chunk_loss(params, keys):
         def task_loss(keys):
@@ -98,7 +99,7 @@ def make_step(
         zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(value_and_grad, params, keys[:chunk]))
         return jax.lax.scan(add_chunk, zeros, keys.reshape(-1, chunk, 2))[0]
 
-    if devices > 1:
+    if shares > 1:
         summed_loss_and_grads = over_devices(summed_loss_and_grads, devices)
 
     def meta_step(state, key):
@@ -126,11 +127,12 @@ def _check(meta_batch_size, steps_per_call, tasks_at_once, devices):
     ):
         if number < 1:
             raise ValueError(f"{name} must be >= 1, got {number}.")
-    together = (tasks_at_once or 1) * devices
+    processes = jax.process_count()
+    together = (tasks_at_once or 1) * devices * processes
     if meta_batch_size % together:
+        names = "tasks_at_once * devices" + (" * processes" if processes > 1 else "")
         raise ValueError(
-            f"tasks_at_once * devices = {together} must divide meta_batch_size, "
-            f"got {meta_batch_size}."
+            f"{names} = {together} must divide meta_batch_size, got {meta_batch_size}."
         )
     if devices > jax.local_device_count():
         raise ValueError(
