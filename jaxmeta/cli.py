@@ -247,9 +247,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"jaxmeta: {error}", file=sys.stderr)
         sys.exit(2)
     except jax.errors.JaxRuntimeError as error:
-        if not supervisor.is_supervised():
-            raise
-        supervisor.leave(error)
+        if supervisor.is_supervised():
+            supervisor.leave(error)
+        print(f"jaxmeta: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+    except (TypeError, OverflowError, MemoryError) as error:
+        # Fields that only together ask for too much, such as a net of 2**62 weights.
+        said = str(error).splitlines() or ["out of memory"]
+        print(f"jaxmeta: {type(error).__name__}: {said[0]}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -74,7 +74,8 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
 
     Raises:
       ValueError: row counts or shapes disagree, a label is out of range, a number is not finite.
-      TypeError: labels of rank one that are not integers.
+      TypeError: an array that does not hold real numbers, or labels of rank one that are not
+        integers.
 
     Example:
       >>> episode = make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
@@ -122,6 +123,8 @@ def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
     if y.ndim > 2:
         raise ValueError(f"{name}.y must be [M], [M, N] or [M, D], got shape {y.shape}.")
     for part, values in (("x", x), ("y", y)):
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"{name}.{part} must hold real numbers, got {values.dtype}.")
         finite = np.isfinite(values.astype(np.float64, copy=False))
         if not finite.all():
             row = int(np.argwhere(~finite)[0][0])

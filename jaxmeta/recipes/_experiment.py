@@ -22,6 +22,7 @@ from jaxmeta.recipes._recipe import (
     Quadratic,
     Recipe,
     RelationMaps,
+    check_numbers,
 )
 from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
 from jaxmeta.training.step import Sample
@@ -52,6 +53,7 @@ def build(recipe: Recipe) -> Experiment:
       ValueError: values of the recipe that do not fit each other or the data.
       FileNotFoundError: the data set's files are not there.
     """
+    check_numbers(recipe)
     if isinstance(recipe.task, Images):
         meta_train, meta_val, meta_test = _image_samples(recipe.task)
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy

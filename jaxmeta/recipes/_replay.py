@@ -53,7 +53,7 @@ def replay_run(run_dir: str | Path, *, step: int) -> Replay:
     tasks = look_at_tasks(*work, outer.meta_batch_size)
     task = tasks.first_not_finite()
     among = range(outer.meta_batch_size) if task is None else [task]
-    operations = (first_bad_operation(*work, number) for number in among)
+    operations = (first_bad_operation(*work, number, outer.meta_batch_size) for number in among)
     operation = next((found for found in operations if found), None)
     return Replay(step, origin, tasks, task, operation)
 

@@ -11,7 +11,7 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.training.constants import hoist_constants
-from jaxmeta.training.step import Sample, task_keys
+from jaxmeta.training.step import Loaded, Sample, task_keys
 
 
 class TaskNumbers(NamedTuple):
@@ -36,6 +36,8 @@ def look_at_tasks(
 ) -> TaskNumbers:
     """Loss and meta-gradient of each task of a step by itself; key as for the step."""
 
+    sample = _of_step(sample, step, meta_batch_size)
+
     def one(params, i):
         value_and_grad = jax.value_and_grad(_task_loss(learner, sample, key, step, i))
         loss, grads = value_and_grad(params)
@@ -48,14 +50,20 @@ def look_at_tasks(
 
 
 def first_bad_operation(
-    learner: Learner, sample: Sample, params: Any, key: jax.Array, step: int, task: int
+    learner: Learner,
+    sample: Sample,
+    params: Any,
+    key: jax.Array,
+    step: int,
+    task: int,
+    meta_batch_size: int,
 ) -> str | None:
     """Runs one task eagerly, every operation checked for NaN, then for infinity.
 
     Returns what the first bad operation is and the line it was called from; None where there is
     none, as when only the compiled program overflows.
     """
-    task_loss = _task_loss(learner, sample, key, step, task)
+    task_loss = _task_loss(learner, _of_step(sample, step, meta_batch_size), key, step, task)
     for check in (jax.debug_nans, jax.debug_infs):
         with jax.disable_jit(), check(True):
             try:
@@ -68,9 +76,19 @@ def first_bad_operation(
 def _task_loss(learner, sample, key, step, i):
     def task_loss(params):
         key_episode, key_learner = task_keys(key, step, i)
-        return learner.loss(params, key_learner, sample(key_episode))[0]
+        return learner.loss(params, key_learner, sample(key_episode, i))[0]
 
     return task_loss
+
+
+def _of_step(sample, step, meta_batch_size):
+    """`(key, i) -> Episode` of task i of a step."""
+    if not isinstance(sample, Loaded):
+        return lambda key, i: sample(key)
+    episodes = jax.tree.map(
+        jnp.asarray, next(sample.batches(step * meta_batch_size, meta_batch_size))
+    )
+    return lambda key, i: sample.prepare(jax.tree.map(lambda leaf: leaf[i], episodes))
 
 
 def _line(error):

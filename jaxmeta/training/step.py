@@ -1,6 +1,7 @@
 """The one jitted meta-step, for every learner."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,26 @@ from jaxmeta.learner import Episode, Learner
 from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.sharding import over_devices
 
-Sample = Callable[[jax.Array], Episode]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Loaded:
+    """Episodes that the host reads, for data larger than memory; in place of a `Sample`.
+
+    Episode i is a function of i alone, so the number of steps done is all the state of the reading.
+    """
+
+    first: Episode  # episode 0, for shapes
+    batches: Callable[[int, int], Iterator[Episode]]
+    """`(start, size) -> iterator`: `size` stacked episodes from `start` on, then the next ones."""
+    prepare: Callable[[Episode], Episode]  # on the device: bytes to floats
+
+    def __call__(self, key: jax.Array) -> Episode:
+        """Episode 0, whatever the key."""
+        del key
+        return self.prepare(jax.tree.map(jnp.asarray, self.first))
+
+
+Sample = Callable[[jax.Array], Episode] | Loaded
 
 
 class MetaState(NamedTuple):
@@ -63,7 +83,8 @@ def make_step(
     Args:
       learner: any learner; its `loss` is differentiated.
       tx: outer optimiser.
-      sample: `key -> Episode`, jittable.
+      sample: `key -> Episode`, jittable; or `Loaded` episodes, of which step t takes those from
+        `t * meta_batch_size` on.
       meta_batch_size: tasks per meta-step.
       steps_per_call: meta-steps in one call, in one `lax.scan`.
       tasks_at_once: the task axis. None batches all tasks by `vmap` (fastest for MLPs and on
@@ -79,32 +100,35 @@ def make_step(
     shares = devices * jax.process_count()
     chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
-    def chunk_loss(params, keys):
-        def task_loss(keys):
-            key_episode, key_learner = keys
-            return learner.loss(params, key_learner, sample(key_episode))[0]
+    def chunk_loss(params, tasks):
+        def task_loss(task):
+            (key_episode, key_learner), episode = task
+            episode = sample(key_episode) if episode is None else sample.prepare(episode)
+            return learner.loss(params, key_learner, episode)[0]
 
         if chunk == 1:
-            return task_loss(keys[0])
-        return jnp.sum(jax.vmap(task_loss)(keys))
+            return task_loss(jax.tree.map(lambda leaf: leaf[0], tasks))
+        return jnp.sum(jax.vmap(task_loss)(tasks))
 
-    def summed_loss_and_grads(params, keys):  # keys [tasks of this device, 2]
+    def summed_loss_and_grads(params, tasks):  # (keys [tasks of this device, 2], their episodes)
         value_and_grad = jax.value_and_grad(chunk_loss)
-        if len(keys) == chunk:
-            return value_and_grad(params, keys)
+        if len(tasks[0]) == chunk:
+            return value_and_grad(params, tasks)
 
-        def add_chunk(total, keys):
-            return jax.tree.map(jnp.add, total, value_and_grad(params, keys)), None
+        def add_chunk(total, tasks):
+            return jax.tree.map(jnp.add, total, value_and_grad(params, tasks)), None
 
-        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(value_and_grad, params, keys[:chunk]))
-        return jax.lax.scan(add_chunk, zeros, keys.reshape(-1, chunk, 2))[0]
+        chunks = jax.tree.map(lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), tasks)
+        first = jax.tree.map(lambda leaf: leaf[0], chunks)
+        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(value_and_grad, params, first))
+        return jax.lax.scan(add_chunk, zeros, chunks)[0]
 
     if shares > 1:
         summed_loss_and_grads = over_devices(summed_loss_and_grads, devices)
 
-    def meta_step(state, key):
+    def meta_step(state, key, episodes):
         keys = jax.vmap(lambda i: task_keys(key, state.step, i))(jnp.arange(meta_batch_size))
-        total = summed_loss_and_grads(state.params, keys)
+        total = summed_loss_and_grads(state.params, (keys, episodes))
         loss, grads = jax.tree.map(lambda leaf: leaf / meta_batch_size, total)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         new = MetaState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
@@ -112,10 +136,30 @@ def make_step(
         is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
         return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
-    def steps(state, key):
-        return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
+    def steps(state, key, episodes=None):
+        return jax.lax.scan(lambda s, e: meta_step(s, key, e), state, episodes, steps_per_call)
 
-    return hoist_constants(steps, donate_argnums=0)
+    compiled = hoist_constants(steps, donate_argnums=0)
+    if isinstance(sample, Loaded):
+        return _with_episodes(compiled, sample, steps_per_call, meta_batch_size)
+    return compiled
+
+
+def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):
+    """Hands each call the episodes of its steps, which are read ahead."""
+    batches, position = iter(()), None
+
+    def step(state, key):
+        nonlocal batches, position
+        now = int(state.step)
+        if now != position:  # The first call, or another state than the last call's.
+            batches = loaded.batches(now * meta_batch_size, steps_per_call * meta_batch_size)
+        position = now + steps_per_call
+        shape = (steps_per_call, meta_batch_size)
+        episodes = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), next(batches))
+        return compiled(state, key, episodes)
+
+    return step
 
 
 def _check(meta_batch_size, steps_per_call, tasks_at_once, devices):

@@ -32,7 +32,18 @@ NAMES = [
     "omniglot-prototypical-20w1s",
     "gaussian-process-conditional",
 ]
-NUMBERS = ["-1", "0", "1", "2", "3", "7", "1000000", "9223372036854775808", "1" + "0" * 400]
+NUMBERS = [
+    "2147483647",
+    "-1",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "1000000",
+    "9223372036854775808",
+    "1" + "0" * 400,
+]
 FLOATS = ["nan", "inf", "-inf", "-0.0", "1e308", "1e-320", "0.5"]
 WORDS = ["None", "True", "", "x", "adam", "no-such", "1,2", "[]", "0 0", "\x00", "é" * 50, "--"]
 VALUES = st.one_of(st.sampled_from(NUMBERS + FLOATS + WORDS), st.text(max_size=6))
