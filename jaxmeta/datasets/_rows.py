@@ -19,8 +19,13 @@ UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionB
 class Rows(Protocol):
     """Rows of several classes, those of a class adjacent, each read when it is asked for."""
 
-    counts: tuple[int, ...]  # rows of each class, in order
-    class_names: tuple[str, ...]
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Rows of each class, in order."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
 
     def __getitem__(self, row: int, /) -> np.ndarray:
         """One image `[H, W, C]` uint8."""

@@ -11,6 +11,7 @@ from jaxmeta.networks._relation import (
     relation_head,
 )
 from jaxmeta.networks._resnet12 import ResNet12, resnet12
+from jaxmeta.networks._siamese import SiameseEmbedding, siamese_embedding
 from jaxmeta.networks._temporal import (
     CausalAttention,
     DenseBlock,
@@ -35,6 +36,7 @@ __all__ = [
     "RelationEmbedding",
     "RelationHead",
     "ResNet12",
+    "SiameseEmbedding",
     "TemporalBlock",
     "augmented",
     "causal_attention",
@@ -48,6 +50,7 @@ __all__ = [
     "relation_head",
     "resnet12",
     "set_encoder",
+    "siamese_embedding",
     "temporal_block",
     "wavenet_encoder",
 ]

@@ -22,6 +22,7 @@ from jaxmeta.recipes._recipe import (
     Quadratic,
     Recipe,
     RelationMaps,
+    SigmoidUnits,
     check_numbers,
 )
 from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
@@ -76,7 +77,7 @@ def build(recipe: Recipe) -> Experiment:
         metric, is_better = losses.squared_error, float.__lt__
     learner, at_test, after, inner_steps = _learners(recipe, n_outputs, loss_fn)
     outer, counts = recipe.outer, isinstance(recipe.learner, MamlPlusPlus)
-    has_convolutions = isinstance(recipe.net, Conv4 | RelationMaps | Augmented)
+    has_convolutions = isinstance(recipe.net, Conv4 | RelationMaps | SigmoidUnits | Augmented)
     in_turn = has_convolutions and jax.default_backend() == "cpu"
     return Experiment(
         learner=learner,

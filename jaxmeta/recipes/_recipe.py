@@ -117,9 +117,12 @@ class Conv4:
     """steps of 2 in place of max-pooling"""
     spatial_mean: bool = False
     """average the last map in place of flattening it"""
+    embedding: int | None = None
+    """units of a linear layer after the blocks where there is no head; None: no such layer"""
 
     def build(self, n_outputs):
         """The module."""
+        n_outputs = self.embedding if n_outputs is None else n_outputs
         return networks.conv4(
             n_outputs, width=self.width, strided=self.strided, spatial_mean=self.spatial_mean
         )
@@ -136,6 +139,21 @@ class RelationMaps:
         """The module."""
         del n_outputs  # Maps have no head.
         return networks.relation_embedding(width=self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmoidUnits:
+    """The embedding of siamese networks: four convolutional blocks and sigmoid units."""
+
+    units: int = 256
+    """of the last layer; the paper's are 4096"""
+    width: int = 64
+    """channels"""
+
+    def build(self, n_outputs):
+        """The module."""
+        del n_outputs  # Units have no head.
+        return networks.siamese_embedding(self.units, width=self.width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +208,7 @@ class Recipe:
     changes: str
     """what this recipe changes against the paper"""
     task: Sinusoid | Quadratic | GaussianProcess | Images | Streams
-    net: Mlp | Linear | Conv4 | RelationMaps | Pixels | Augmented
+    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented
     learner: (
         Maml
         | Anil

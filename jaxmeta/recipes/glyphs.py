@@ -12,7 +12,7 @@ from jaxmeta.recipes._learners import (
     MetaSgd,
 )
 from jaxmeta.recipes._metric import Matching, Prototypical, Relation, Ridge, Siamese
-from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps
+from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps, SigmoidUnits
 
 _MAML = Recipe(
     paper="Finn et al. 2017, section 5.2, as for Omniglot 5-way 1-shot",
@@ -107,12 +107,16 @@ GLYPHS = {
         clip=0.25,
     ),
     "glyphs-prototypical-5w1s": _metric("Snell et al. 2017, section 3.1", Prototypical()),
-    "glyphs-matching-5w1s": _metric("Vinyals et al. 2016", Matching()),
+    "glyphs-matching-5w1s": _metric(
+        "Vinyals et al. 2016", Matching(), net=Conv4(width=32, embedding=256)
+    ),
     "glyphs-matching-full-context-5w1s": _metric(
-        "Vinyals et al. 2016, full context embeddings", Matching(full_context=True)
+        "Vinyals et al. 2016, full context embeddings",
+        Matching(full_context=True),
+        net=Conv4(width=32, embedding=256),
     ),
     "glyphs-ridge-5w1s": _metric("Bertinetto et al. 2019, R2-D2", Ridge(lam=1.0, scale=10.0)),
-    "glyphs-siamese-5w1s": _metric("Koch et al. 2015", Siamese()),
+    "glyphs-siamese-5w1s": _metric("Koch et al. 2015", Siamese(), net=SigmoidUnits(width=32)),
     "glyphs-relation-5w1s": _metric(
         "Sung et al. 2018", Relation(width=32), net=RelationMaps(width=32)
     ),

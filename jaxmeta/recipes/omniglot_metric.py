@@ -5,7 +5,7 @@ another setting than its own.
 """
 
 from jaxmeta.recipes._metric import Matching, Prototypical, Relation, Ridge, Siamese
-from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps
+from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps, SigmoidUnits
 
 SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
 
@@ -69,21 +69,17 @@ OMNIGLOT_METRIC = {
         "matching",
         "Vinyals et al. 2016, section 4.1 and table 1, without full context",
         _published("98.1", "98.9", "93.8", "98.5"),
-        "; cosines times 10",
-        Matching(),
-        ways=20,
-        queries=5,
-        steps=4_000,
+        "; cosines times 20, of a linear layer of 256 units",
+        Matching(scale=20.0),
+        net=Conv4(embedding=256),
     ),
     **_four(
         "matching-full-context",
         "Vinyals et al. 2016, section 2.1.2, full context embeddings",
         dict.fromkeys(SETTINGS, "none"),
-        "; cosines times 10; 3 processing steps",
-        Matching(full_context=True),
-        ways=20,
-        queries=5,
-        steps=4_000,
+        "; cosines times 20, of a linear layer of 256 units; 3 processing steps",
+        Matching(full_context=True, scale=20.0),
+        net=Conv4(embedding=256),
     ),
     **_four(
         "ridge",
@@ -102,10 +98,11 @@ OMNIGLOT_METRIC = {
         "siamese",
         "Koch et al. 2015, as reported by Finn et al. 2017, table 1",
         _published("97.3", "98.4", "88.2", "97.0"),
-        "; Conv4-64 on 28x28 images, not the paper's net on 105x105; no affine distortions",
+        "; Conv4-64 and 256 sigmoid units on 28x28 images, not the paper's net on 105x105; no "
+        "affine distortions",
         Siamese(),
-        ways=20,
-        queries=5,
+        net=SigmoidUnits(),
+        steps=4_000,
     ),
     **_four(
         "relation",
@@ -115,6 +112,5 @@ OMNIGLOT_METRIC = {
         Relation(),
         net=RelationMaps(),
         ways=20,
-        queries=5,
     ),
 }

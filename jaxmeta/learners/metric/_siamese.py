@@ -3,9 +3,11 @@
 Koch, Zemel & Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition", ICML Deep
 Learning Workshop 2015, section 3.
 Differs from the paper: the pairs are those of an episode's query with its support rows, equal and
-unequal pairs weighing a half each in place of being drawn in equal numbers; no weight decay and no
-layer-wise rates; any embedding; batch normalisation, where the embedding has it, uses the support
-set's statistics. K shots are averaged, as in later work; the paper has one.
+unequal pairs weighing a half each in place of being drawn in equal numbers; the weights of the L1
+distance start negative, the further apart the less alike; no weight decay and no layer-wise rates;
+any embedding (`networks.siamese_embedding` has the paper's sigmoid units); batch normalisation,
+where the embedding has it, uses the support set's statistics. K shots are averaged, as in later
+work; the paper has one.
 """
 
 from typing import Any, NamedTuple
@@ -18,6 +20,8 @@ import optax
 from jaxmeta.learner import Learner, Net
 from jaxmeta.losses import among, is_labelled, masked_mean
 from jaxmeta.networks.normalisation import normalised_by, record_set
+
+FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
 
 
 class SiameseParams(NamedTuple):
@@ -48,7 +52,7 @@ def siamese(embed: Net) -> Learner:
     are the log-odds of that mean, each class by itself: `sigmoid` gives p, and its `loss` is the
     cross-entropy of pairs.
     """
-    head = nn.Dense(1)
+    head = nn.Dense(1, kernel_init=_negative, bias_init=nn.initializers.constant(FIRST_BIAS))
 
     def init(key, episode):
         key_embed, key_head = jax.random.split(key)
@@ -80,6 +84,10 @@ def siamese(embed: Net) -> Learner:
         return (equal + unequal) / 2, _class_scores(scores, adapted.labels)
 
     return Learner(init, adapt, predict, loss)
+
+
+def _negative(key, shape, dtype=jnp.float32):
+    return -jnp.abs(nn.initializers.lecun_normal()(key, shape, dtype))
 
 
 def _class_scores(scores, labels):

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from identity import Identity
 
 import jaxmeta
@@ -20,6 +21,26 @@ def test_probability_and_loss_by_hand(x64):
     # Half the mean over equal pairs, half that over unequal ones.
     expected = -np.log(p[0]) / 2 - np.log(1 - p[1:]).mean() / 2
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
+
+
+def test_the_start_calls_equal_inputs_alike_and_others_less(x64):
+    embed = jaxmeta.networks.siamese_embedding(8, width=2)
+    learner = jaxmeta.siamese(embed)
+    x = jax.random.uniform(jax.random.key(0), (4, 16, 16, 1))
+    episode = jaxmeta.make_episode(x[:2], [0, 1], x, [0, 1, 0, 1])
+    params = learner.init(jax.random.key(1), episode)
+    adapted = learner.adapt(params, jax.random.key(2), episode.support)
+    assert adapted.embedded.shape == (2, 8)
+    assert np.all((adapted.embedded > 0) & (adapted.embedded < 1))
+    p = jax.nn.sigmoid(learner.predict(params, adapted, x))
+    np.testing.assert_allclose([p[0, 0], p[1, 1]], 1 / (1 + np.exp(-2.0)), rtol=1e-6)
+    assert np.all(p <= p[0, 0] * (1 + 1e-6)) and p[0, 1] < p[0, 0]
+
+
+@pytest.mark.parametrize("name", ["units", "width"])
+def test_sizes_below_one_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be >= 1, got 0"):
+        jaxmeta.networks.siamese_embedding(**{name: 0})
 
 
 def test_far_pairs_stay_finite():
