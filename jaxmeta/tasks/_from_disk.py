@@ -66,7 +66,9 @@ def episodes_from_disk(
 
     def batches(start, size):
         data = grain.MapDataset.range(start, MOST_EPISODES).map(draw).batch(size)
-        data = data.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
+        data = data.to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+        )
         if workers:
             if (
                 not flags.FLAGS.is_parsed()

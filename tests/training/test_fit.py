@@ -92,6 +92,12 @@ def test_a_run_continued_in_a_second_call_is_the_undisturbed_one(tmp_path, devic
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_how_often_a_run_is_saved_changes_nothing(tmp_path):
+    often = train(tmp_path / "often", steps=20, checkpoint_every=5)
+    once = train(tmp_path / "once", steps=20, checkpoint_every=20, validation=None)
+    assert_same_bits(often.state, once.state)
+
+
 def test_a_folder_with_a_run_is_left_alone_without_resume(tmp_path):
     before = train(tmp_path)
     content = (tmp_path / "metrics.jsonl").read_bytes()
