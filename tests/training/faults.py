@@ -246,7 +246,7 @@ DAMAGES = {
 
 
 @contextlib.contextmanager
-def small_disk(folder, size="400k"):
+def small_disk(folder, size="4m"):
     """A file system of its own, that can be filled; None where it may not be mounted."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
@@ -356,7 +356,9 @@ def main():
                     lost.append(f"full disk: {statuses[-1]}")
                 if statuses[-1] == 0 or rng.random() < 0.3:
                     status = ended(leg(disk / "run"))
-                    if status or fingerprint_of(disk / "run") != expected:
+                    if status:
+                        lost.append(f"full disk, then room: {status}")
+                    elif fingerprint_of(disk / "run") != expected:
                         lost.append("full disk: other bits")
                     shutil.rmtree(disk / "run")
     result = {
