@@ -4,16 +4,20 @@ import dataclasses
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import jax
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from jaxmeta import plots, recipes
+from jaxmeta import plots, recipes, supervisor
 from jaxmeta.training import read_metrics
+from jaxmeta.training.processes import is_first, join
 
 USAGE = """\
 usage: jaxmeta COMMAND ...
@@ -25,6 +29,7 @@ Meta-learning experiments from published recipes.
   jaxmeta evaluate RUN            meta-test a run again
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
+  jaxmeta replay RUN --step N     run one training step again, every operation checked
 
 Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
 
@@ -44,6 +49,12 @@ class TrainOptions:
     """folder of the run: config, metrics, checkpoints, evaluation, curves"""
     resume: bool = False
     """go on with the run in that folder"""
+    distributed: str | None = None
+    """several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or host:port of process 0"""
+    process: int | None = None
+    """number of this process, with host:port"""
+    processes: int | None = None
+    """how many processes there are, with host:port"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +101,19 @@ class AnalyseOptions:
     """folder of the run"""
 
 
+@dataclasses.dataclass(frozen=True)
+class ReplayOptions:
+    """Runs one step of a run again: each task by itself, then eagerly with checks on.
+
+    Says which task and which operation give the first number that is not finite.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """folder of the run"""
+    step: int
+    """number of the step, as the run that stopped has said"""
+
+
 def train(arguments: Sequence[str]) -> None:
     """`jaxmeta train RECIPE`."""
     if not arguments or arguments[0].startswith("-"):
@@ -107,8 +131,14 @@ def train(arguments: Sequence[str]) -> None:
         default=TrainOptions(recipes.find(name), Path("runs") / name),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
+    if options.distributed is not None and not supervisor.is_supervised():
+        sys.exit(supervisor.supervise(["train", *arguments]))
     recipes.use_all_cores()
+    if options.distributed is not None:
+        join(options.distributed, options.process, options.processes)
     fitted = recipes.train(name, options.recipe, options.run_dir, resume=options.resume)
+    if not is_first():  # The first one says and tests.
+        sys.exit(0 if fitted.is_complete else 130)
     if not fitted.is_complete:
         print(
             f"Stopped at step {int(fitted.state.step)}, all saved. To go on, the same command with "
@@ -165,11 +195,32 @@ def analyse(arguments: Sequence[str]) -> None:
     print(f"wrote {options.run / 'analysis.json'} and {path}")
 
 
+def replay(arguments: Sequence[str]) -> None:
+    """`jaxmeta replay RUN --step N`."""
+    options = tyro.cli(ReplayOptions, args=arguments, prog="jaxmeta replay")
+    recipes.read_config(options.run)
+    recipes.use_all_cores()
+    found = recipes.replay_run(options.run, step=options.step)
+    print(f"step {found.step}, from {found.origin}")
+    for number, (loss, norm) in enumerate(
+        zip(found.tasks.loss, found.tasks.grad_norm, strict=True)
+    ):
+        mark = "  <- not finite" if not np.isfinite([loss, norm]).all() else ""
+        print(f"  task {number:3}  loss {loss:12.6g}  meta-gradient {norm:12.6g}{mark}")
+    if found.task is None and found.operation is None:
+        print("all finite, and every operation of every task too")
+    else:
+        print(
+            f"the first operation that is not finite: {found.operation or 'none when run eagerly'}"
+        )
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "analyse": analyse,
     "evaluate": evaluate,
     "plot": plot,
     "recipes": list_recipes,
+    "replay": replay,
     "train": train,
 }
 
@@ -181,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
     command, *rest = arguments
+    warnings.showwarning, sys.unraisablehook = _show_warning, _show_unraisable
     try:
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
@@ -188,9 +240,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # The reader, `head` say, has seen enough; nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("jaxmeta: stopped.", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmeta: {error}", file=sys.stderr)
         sys.exit(2)
+    except jax.errors.JaxRuntimeError as error:
+        if supervisor.is_supervised():
+            supervisor.leave(error)
+        print(f"jaxmeta: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+    except (TypeError, OverflowError, MemoryError) as error:
+        # Fields that only together ask for too much, such as a net of 2**62 weights.
+        said = str(error).splitlines() or ["out of memory"]
+        print(f"jaxmeta: {type(error).__name__}: {said[0]}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    del category, filename, lineno, file, line
+    print(f"jaxmeta: warning: {message}", file=sys.stderr)
+
+
+def _show_unraisable(unraisable):
+    # One array that cannot be read makes Orbax leave the others, which then find no event loop.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _evaluate(run_dir, **settings):

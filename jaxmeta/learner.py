@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+MOST_WAYS = 2**16  # longer one-hot rows are a mistake in the labels, and would fill the memory
 Params = Any
 Adapted = Any
 
@@ -73,7 +74,8 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
 
     Raises:
       ValueError: row counts or shapes disagree, a label is out of range, a number is not finite.
-      TypeError: labels of rank one that are not integers.
+      TypeError: an array that does not hold real numbers, or labels of rank one that are not
+        integers.
 
     Example:
       >>> episode = make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
@@ -121,6 +123,8 @@ def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
     if y.ndim > 2:
         raise ValueError(f"{name}.y must be [M], [M, N] or [M, D], got shape {y.shape}.")
     for part, values in (("x", x), ("y", y)):
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"{name}.{part} must hold real numbers, got {values.dtype}.")
         finite = np.isfinite(values.astype(np.float64, copy=False))
         if not finite.all():
             row = int(np.argwhere(~finite)[0][0])
@@ -136,7 +140,9 @@ def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
         raise ValueError(
             f"{name} must hold labels in 0..{n_way - 1}, but row {row} has {labels[row]}."
         )
-    return np.eye(n_way, dtype=np.float32)[labels]
+    if n_way > MOST_WAYS:
+        raise ValueError(f"n_way must be at most {MOST_WAYS}, got {n_way}.")
+    return (labels[:, None] == np.arange(n_way)).astype(np.float32)
 
 
 class _Pair(NamedTuple):

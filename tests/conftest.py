@@ -20,3 +20,21 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+try:
+    import hypothesis
+except ImportError:  # The tests that need it are skipped.
+    pass
+else:
+    # JAXMETA_FUZZ_CASES=5000 pytest tests/test_fuzz_*.py tries other cases each time, and many.
+    cases = os.environ.get("JAXMETA_FUZZ_CASES")
+    hypothesis.settings.register_profile(
+        "jaxmeta",
+        max_examples=int(cases or 300),
+        derandomize=cases is None,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    hypothesis.settings.load_profile("jaxmeta")

@@ -1,11 +1,14 @@
+import dataclasses
 import json
 import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
 
 from jaxmeta import cli, recipes
+from jaxmeta.training import read_metrics
 
 SHORT = (
     *("--steps", "40", "--steps-per-call", "10", "--validate-every", "20"),
@@ -96,6 +99,42 @@ def test_analyse(tmp_path, capsys):
     assert (run / "analysis.png").stat().st_size > 20_000
 
 
+def test_a_run_that_diverges_is_replayed(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    error = refused(
+        capsys, "train", "sinusoid-maml", "--run-dir", run, *SHORT, "--inner-lr", "1e30"
+    )
+    assert "of step 0 is not finite, first in task 0" in error
+    assert error.rstrip().endswith("runs the step again with checks on.")
+    cli.main(["replay", run, "--step", "0"])
+    printed = capsys.readouterr().out
+    assert f"step 0, from {run}/failure" in printed
+    assert printed.count("<- not finite") == 2
+    operation = printed.splitlines()[-1]
+    assert "first operation that is not finite: invalid value" in operation
+    assert "jaxmeta/" in operation
+    assert "step must be in 0..39, got 40" in refused(capsys, "replay", run, "--step", "40")
+
+
+def test_a_healthy_step_is_replayed_from_the_checkpoint_before(tmp_path, capsys):
+    recipe = recipes.find("sinusoid-maml")
+    recipe = dataclasses.replace(
+        recipe,
+        net=dataclasses.replace(recipe.net, hidden=(8,)),
+        outer=dataclasses.replace(
+            recipe.outer,
+            **{"steps": 4, "steps_per_call": 1, "validate_every": 2, "meta_batch_size": 2},
+            validation_episodes=5,
+        ),
+    )
+    recipes.train("sinusoid-maml", recipe, tmp_path)
+    found = recipes.replay_run(tmp_path, step=3)
+    assert found.origin == "the checkpoint of step 2"
+    assert found.task is None and found.operation is None
+    loss = next(r["loss"] for r in read_metrics(tmp_path) if r["step"] == 4)
+    np.testing.assert_allclose(found.tasks.loss.mean(), loss, rtol=1e-5)
+
+
 def test_recipes_lists_all(capsys):
     cli.main(["recipes"])
     printed = capsys.readouterr().out
@@ -105,7 +144,10 @@ def test_recipes_lists_all(capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["sing"], "unknown command 'sing'; one of analyse, evaluate, plot, recipes, train"),
+        (
+            ["sing"],
+            "unknown command 'sing'; one of analyse, evaluate, plot, recipes, replay, train",
+        ),
         (["train"], "name a recipe"),
         (["train", "maml"], "unknown recipe 'maml'"),
         (["train", "sinusoid-maml", "--inner-rate", "0.1"], "inner-rate"),

@@ -31,7 +31,7 @@ def test_importing_does_not_start_jax():
 # for `inner`, whose implicit and explicit loops are used by nobody here.
 FLOORS = [
     {"cli", "__main__"},
-    {"plots", "recipes"},
+    {"plots", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis"},
     {"datasets", "inner", "networks", "losses"},
     {"learner"},

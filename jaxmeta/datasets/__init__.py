@@ -3,5 +3,16 @@
 from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
 from jaxmeta.datasets._glyphs import glyphs
 from jaxmeta.datasets._omniglot import omniglot
+from jaxmeta.datasets._rows import Rows, array_records, image_files, write_array_records
 
-__all__ = ["ClassData", "Splits", "glyphs", "omniglot", "split_classes"]
+__all__ = [
+    "ClassData",
+    "Rows",
+    "Splits",
+    "array_records",
+    "glyphs",
+    "image_files",
+    "omniglot",
+    "split_classes",
+    "write_array_records",
+]

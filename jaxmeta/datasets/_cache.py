@@ -1,13 +1,31 @@
 """Arrays made once and kept in a folder."""
 
+import lzma
 import os
+import struct
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+# What the standard library raises at a damaged archive; RuntimeError also at an encrypted one.
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    UnicodeDecodeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def data_home() -> Path:
@@ -27,7 +45,7 @@ def cached(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, n
         try:
             with path.open("rb") as stored, np.load(stored, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        except (*DAMAGED_ZIP, ValueError, KeyError, SyntaxError) as error:
             warnings.warn(f"{path} is damaged ({error}): it is made again.", stacklevel=3)
     arrays = make()
     try:

@@ -5,6 +5,7 @@ induction", Science 2015; MIT licence, https://github.com/brendenlake/omniglot.
 """
 
 import io
+import struct
 import zipfile
 import zlib
 from collections import defaultdict
@@ -15,13 +16,15 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from jaxmeta.datasets._cache import cached, data_home
+from jaxmeta.datasets._cache import DAMAGED_ZIP, cached, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 
 PARTS = ("images_background", "images_evaluation")
 N_CHARACTERS, N_DRAWERS = 1623, 20
 VERSION = 1  # of the decoding; a new one makes the cache anew
+MOST_BYTES, MOST_PIXELS = 1_000_000, 4096  # of a drawing, which has some 200 bytes and 105 pixels
 RANDOM_SPLIT_SEED = 1  # as in cbfinn/maml, whose own order is another generator's
+UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, struct.error, zlib.error)
 
 
 def omniglot(
@@ -117,11 +120,16 @@ def read_classes(source: Path, image_size: int) -> dict[str, np.ndarray]:
     """
     drawings: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
     for path, content in _png_files(source):
+        if path.count("/") < 2:
+            raise ValueError(f"{source}: {path!r} is not in folders Alphabet/characterNN.")
         *_, alphabet, character, file = path.split("/")
         try:
             with Image.open(io.BytesIO(content)) as image:
+                if max(image.size) > MOST_PIXELS:
+                    wide, high = image.size
+                    raise ValueError(f"{source}: {path} is no drawing: {wide} x {high} pixels.")
                 drawings[f"{alphabet}/{character}"].append((file, _ink(image, image_size)))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except (*UNREADABLE, Image.DecompressionBombError) as error:
             raise ValueError(f"{source}: {path} is not a readable image ({error}).") from error
     return {
         name: np.stack([image for _, image in sorted(images, key=lambda pair: pair[0])])
@@ -132,15 +140,24 @@ def read_classes(source: Path, image_size: int) -> dict[str, np.ndarray]:
 def _png_files(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         for path in sorted(source.glob("*/*/*.png")):
+            if not path.is_file():  # A pipe would be waited for.
+                raise ValueError(f"{path} is not a file.")
+            _check_size(source, path.name, path.stat().st_size)
             yield path.relative_to(source).as_posix(), path.read_bytes()
         return
     try:
         with zipfile.ZipFile(source) as archive:
             for name in sorted(archive.namelist()):
                 if name.endswith(".png") and not name.startswith("__MACOSX"):
-                    yield name, archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                    _check_size(source, name, archive.getinfo(name).file_size)
+                    yield name, archive.read(name)  # In memory: no name of a member is a path here.
+    except DAMAGED_ZIP as error:
         raise ValueError(f"{source} is a damaged zip archive ({error}).") from error
+
+
+def _check_size(source: Path, name: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise ValueError(f"{source}: {name} is no drawing: {size} bytes.")
 
 
 def _ink(image: Image.Image, image_size: int) -> np.ndarray:

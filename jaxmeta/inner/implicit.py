@@ -69,7 +69,9 @@ def proximal_solution(
             _, hu = jax.jvp(lambda w: grad_at(w, consts), (solution,), (u,))
             return jax.tree.map(lambda u, hu: (1 + damping) * u + hu / lam, u, hu)
 
-        g, _ = jax.scipy.sparse.linalg.cg(system, v, tol=0.0, maxiter=cg_steps)
+        # At a tolerance of zero the steps past the float's precision end in 0/0.
+        precision = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(v))).eps)
+        g, _ = jax.scipy.sparse.linalg.cg(system, v, tol=precision, maxiter=cg_steps)
         # The solution moves with the constants c by -(H + lam I)^-1 d(grad L)/dc.
         _, pull_back = jax.vjp(lambda consts: grad_at(solution, consts), consts)
         (of_consts,) = pull_back(jax.tree.map(lambda leaf: -leaf / lam, g))

@@ -7,6 +7,7 @@ from jaxmeta.recipes._evaluate import MEMORY_TRACE, evaluate_run
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
 from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
+from jaxmeta.recipes._replay import Replay, replay_run
 from jaxmeta.recipes._run import read_config, train
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Experiment",
     "Look",
     "Recipe",
+    "Replay",
     "analyse_run",
     "build",
     "episode_of_run",
@@ -25,6 +27,7 @@ __all__ = [
     "has_images",
     "look_run",
     "read_config",
+    "replay_run",
     "train",
     "use_all_cores",
 ]

@@ -1,7 +1,6 @@
 """The meta-test of a run: its best parameters on episodes never seen."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from jaxmeta.recipes._recipe import Images, Recipe
 from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream, versions
 from jaxmeta.training import evaluate, evaluate_stream
 from jaxmeta.training.checkpoint import write_json
-from jaxmeta.training.fit import TIME
+from jaxmeta.training.run_folder import read_seconds
 
 EVALUATION, MEMORY_TRACE = "evaluation.json", "memory.json"
 
@@ -72,7 +71,7 @@ def evaluate_run(
         "published": recipe.published,
         "seed": recipe.outer.seed,
         "steps_trained": trained,
-        "seconds_trained": json.loads((run_dir / TIME).read_text())["seconds"],
+        "seconds_trained": read_seconds(run_dir),
         "step_of_best_validation": step,
         "n_episodes": n_episodes,
         "versions": versions(),

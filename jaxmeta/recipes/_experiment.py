@@ -23,6 +23,7 @@ from jaxmeta.recipes._recipe import (
     Recipe,
     RelationMaps,
     SigmoidUnits,
+    check_numbers,
 )
 from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
 from jaxmeta.training.step import Sample
@@ -53,6 +54,7 @@ def build(recipe: Recipe) -> Experiment:
       ValueError: values of the recipe that do not fit each other or the data.
       FileNotFoundError: the data set's files are not there.
     """
+    check_numbers(recipe)
     if isinstance(recipe.task, Images):
         meta_train, meta_val, meta_test = _image_samples(recipe.task)
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
@@ -97,8 +99,13 @@ def build(recipe: Recipe) -> Experiment:
         metric=metric,
         # Convolutions under per-task weights: in turn on the CPU, each core with its own tasks.
         tasks_at_once=1 if in_turn else None,
-        devices=math.gcd(jax.local_device_count(), outer.meta_batch_size) if in_turn else 1,
+        devices=_devices(outer.meta_batch_size) if in_turn else 1,
     )
+
+
+def _devices(meta_batch_size):
+    """As many devices of each process as the tasks can be shared among."""
+    return math.gcd(jax.local_device_count(), max(meta_batch_size // jax.process_count(), 1))
 
 
 def use_all_cores() -> None:

@@ -1,6 +1,7 @@
 """What a recipe is made of: frozen dataclasses, every field of which the command line can set."""
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 import jax.nn.initializers as init
@@ -258,3 +259,20 @@ def from_dict(default: Any, values: dict) -> Any:
             value = tuple(value)
         new[name] = value
     return dataclasses.replace(default, **new)
+
+
+def check_numbers(config: Any) -> None:
+    """Every number of a config, and of those in it, is finite and fits 32 bits.
+
+    Raises:
+      ValueError: one does not; names it.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check_numbers(value)
+        for number in value if isinstance(value, tuple) else [value]:
+            if isinstance(number, int) and abs(number) >= 2**31:
+                raise ValueError(f"{field.name} must be below 2**31, got {number}.")
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{field.name} must be finite, got {number}.")

@@ -14,8 +14,8 @@ from jaxmeta.recipes._all import find
 from jaxmeta.recipes._experiment import Experiment, build
 from jaxmeta.recipes._recipe import Recipe, from_dict
 from jaxmeta.training import Fitted, fit, init_state
-from jaxmeta.training.checkpoint import Checkpoints
-from jaxmeta.training.fit import CONFIG
+from jaxmeta.training.checkpoint import Checkpoints, newest_record
+from jaxmeta.training.run_folder import CONFIG
 
 # Streams of the seed that training, meta-test and the adaptation curves draw from.
 TRAINING, META_TEST = 0, 1
@@ -28,9 +28,9 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe.
     """
     run_dir = Path(run_dir)
-    if resume and (run_dir / CONFIG).exists():
-        before = read_config(run_dir)
-        if before != (name, recipe):
+    if resume:
+        before = _config_before(run_dir)
+        if before is not None and before != (name, recipe):
             raise ValueError(
                 f"{run_dir} holds a run of recipe {before[0]!r} with other fields; resume it with "
                 "the fields it was started with, or choose another folder."
@@ -65,10 +65,22 @@ def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
     if not path.exists():
         raise FileNotFoundError(f"{run_dir} holds no run: there is no {CONFIG} in it.")
     try:
-        config = json.loads(path.read_text())
-        return config["recipe"], from_dict(find(config["recipe"]), config["fields"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not the config of a run: {error}.") from error
+        return _parse(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is not the config of a run: {error}") from error
+
+
+def _config_before(run_dir):
+    """Name and fields of a run to be resumed, in its checkpoint if the file is damaged; or None."""
+    try:
+        return read_config(run_dir)
+    except (FileNotFoundError, ValueError):
+        config = newest_record(run_dir).get("config")
+        return config and _parse(config)
+
+
+def _parse(config):
+    return config["recipe"], from_dict(find(config["recipe"]), config["fields"])
 
 
 class Best(NamedTuple):

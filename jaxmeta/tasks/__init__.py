@@ -1,6 +1,7 @@
 """Tasks: each gives `sample(key) -> Episode`, pure and jittable."""
 
 from jaxmeta.tasks._episodes import episodes
+from jaxmeta.tasks._from_disk import episodes_from_disk
 from jaxmeta.tasks._gaussian_process import gaussian_process
 from jaxmeta.tasks._quadratic import quadratic
 from jaxmeta.tasks._sinusoid import sinusoid
@@ -8,6 +9,7 @@ from jaxmeta.tasks._streams import one_hot_labels, streams, string_labels
 
 __all__ = [
     "episodes",
+    "episodes_from_disk",
     "gaussian_process",
     "one_hot_labels",
     "quadratic",

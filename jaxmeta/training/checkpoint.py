@@ -1,14 +1,20 @@
 """Files of a run, written whole or not at all; arrays through Orbax."""
 
+import concurrent.futures
+import hashlib
 import json
 import os
+import shutil
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+
+LAST, BEST, DAMAGED = "last", "best", "damaged"  # folders of `checkpoints`
 
 
 def save(path: str | Path, tree: Any) -> None:
@@ -40,67 +46,363 @@ def restore(path: str | Path, like: Any) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes, or writes anew, a JSON file."""
+    """Writes, or writes anew, a JSON file; it is on disk when this returns."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    with partial.open("w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 
+class Resumed(NamedTuple):
+    """What a checkpoint holds."""
+
+    step: int
+    state: Any
+    best: Any  # parameters that validated best until then, or None
+    record: dict  # what the run wrote down beside its arrays, as JSON can hold it
+
+
 class Checkpoints:
-    """The checkpoints of a run: the last ones, and the best by validation."""
+    """The checkpoints of a run: the last two, and the best by validation.
+
+    Saving copies the arrays and returns; a thread writes them, and flushes them to the disk before
+    an older checkpoint goes. A checkpoint carries a digest of its arrays, so what a crash, a full
+    disk or a worn one has damaged is never taken for whole.
+    """
 
     def __init__(self, run_dir: str | Path):
-        root = Path(run_dir).resolve() / "checkpoints"
-        self._last = _manager(root / "last", keep=2)
-        self._best = _manager(root / "best", keep=1)
+        """Opens the checkpoints in `run_dir`; nothing is written before the first save."""
+        self._root = Path(run_dir).resolve() / "checkpoints"
+        self._writers = {LAST: _Writer(self._root / LAST, 2), BEST: _Writer(self._root / BEST, 1)}
 
-    def save_last(self, step: int, state: Any) -> None:
-        """Writes the state after `step`; it is on disk when this returns."""
-        _save(self._last, step, state)
+    def save_last(self, step: int, state: Any, best: Any = None, record: dict | None = None):
+        """Saves the state after `step`, the best parameters so far, and a record.
+
+        Raises:
+          OSError: an earlier checkpoint could not be written.
+        """
+        trees = {"default": state} if best is None else {"default": state, "best": best}
+        self._writers[LAST].save(step, trees, record or {})
 
     def save_best(self, step: int, params: Any) -> None:
-        """Writes the parameters that validated best so far."""
-        _save(self._best, step, params)
+        """Saves the parameters that validated best so far.
+
+        Raises:
+          OSError: an earlier checkpoint could not be written.
+        """
+        self._writers[BEST].save(step, {"default": params}, {})
+
+    def check(self) -> None:
+        """Raises the `OSError` of a checkpoint that could not be written."""
+        for writer in self._writers.values():
+            writer.check()
+
+    def wait(self) -> None:
+        """Returns once all that was saved is on the disk.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        for writer in self._writers.values():
+            writer.wait()
 
     def last_step(self) -> int | None:
-        """Step of the newest whole checkpoint."""
-        return self._last.latest_step()
+        """Step of the newest checkpoint that was written to its end."""
+        return max(_steps(self._root / LAST), default=None)
 
     def best_step(self) -> int | None:
         """Step of the best parameters."""
-        return self._best.latest_step()
+        return max(_steps(self._root / BEST), default=None)
+
+    def resume(self, like: Any, params_like: Any = None) -> Resumed | None:
+        """The newest whole checkpoint; damaged ones are moved aside with a warning.
+
+        Args:
+          like: pytree with the structure, shapes and dtypes of the state.
+          params_like: the same of the best parameters.
+
+        Raises:
+          ValueError: the checkpoint is of a state of another structure or other shapes.
+        """
+        for step in sorted(_steps(self._root / LAST), reverse=True):
+            try:
+                return _read(self._root / LAST / str(step), like, params_like)
+            except _Damaged as error:
+                aside = _move_aside(self._root / LAST / str(step), self._root / DAMAGED)
+                warnings.warn(
+                    f"the checkpoint of step {step} in {self._root / LAST} is damaged ({error}); "
+                    f"it is now {aside}, and the run goes on from the one before.",
+                    stacklevel=2,
+                )
+        return None
+
+    def before(self, step: int, like: Any) -> Resumed | None:
+        """The newest whole checkpoint of a step up to `step`; None without one."""
+        for number in sorted(_steps(self._root / LAST), reverse=True):
+            if number <= step:
+                try:
+                    return _read(self._root / LAST / str(number), like)
+                except _Damaged:
+                    pass
+        return None
 
     def restore_last(self, like: Any) -> Any:
-        """The newest state."""
-        return _restore(self._last, like)
+        """The newest state.
+
+        Raises:
+          FileNotFoundError: there is none.
+          ValueError: it is damaged, or of another structure or other shapes.
+        """
+        step = self.last_step()
+        if step is None:
+            raise FileNotFoundError(f"no checkpoint in {self._root / LAST}.")
+        return _read(self._root / LAST / str(step), like).state
 
     def restore_best(self, like: Any) -> Any:
-        """The best parameters."""
-        return _restore(self._best, like)
+        """The best parameters; those kept in the last checkpoint where their own are damaged.
+
+        Raises:
+          FileNotFoundError: there are none.
+          ValueError: they are damaged, or of another structure or other shapes.
+        """
+        step = self.best_step()
+        if step is None:
+            raise FileNotFoundError(f"no checkpoint in {self._root / BEST}.")
+        try:
+            return _read(self._root / BEST / str(step), like).state
+        except _Damaged as error:
+            for number in sorted(_steps(self._root / LAST), reverse=True):
+                best = _best_within(self._root / LAST / str(number), like)
+                if best is not None:
+                    warnings.warn(
+                        f"the best parameters in {self._root / BEST / str(step)} are damaged "
+                        f"({error}); taken from the checkpoint of step {number}.",
+                        stacklevel=2,
+                    )
+                    return best
+            raise
+
+    def keep_best(self, step: int, params: Any) -> None:
+        """Puts the best parameters of a resumed run back where they are not, or not whole."""
+        try:
+            if self.best_step() == step:
+                _read(self._root / BEST / str(step), params)
+                return
+        except _Damaged:
+            _move_aside(self._root / BEST / str(step), self._root / DAMAGED)
+        self.save_best(step, params)
 
     def close(self) -> None:
-        """Lets go of threads and files."""
-        self._last.close()
-        self._best.close()
+        """Finishes writing and lets go of threads and files."""
+        for writer in self._writers.values():
+            writer.close()
 
 
-def _manager(path, *, keep):
+def newest_record(run_dir: str | Path) -> dict:
+    """What the newest readable checkpoint of a run folder has written down beside its arrays."""
+    folder = Path(run_dir) / "checkpoints" / LAST
+    for step in sorted(_steps(folder), reverse=True):
+        try:
+            return _read_content(folder / str(step))["record"]
+        except _Damaged:
+            pass
+    return {}
+
+
+class _Damaged(ValueError):
+    pass
+
+
+class _Writer:
+    """One folder of checkpoints, written by a thread of its own."""
+
+    def __init__(self, path, keep):
+        self._path, self._keep = path, keep
+        self._manager = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
+        self._pending = []
+
+    def save(self, step, trees, record):
+        self.check()
+        trees = jax.tree.map(lambda leaf: np.array(leaf), trees)  # The step reuses its memory.
+        # One that still waits for its turn is out of date.
+        self._pending = [future for future in self._pending if not future.cancel()]
+        self._pending.append(self._thread.submit(self._write, step, trees, dict(record)))
+
+    def check(self):
+        done = [future for future in self._pending if future.done()]
+        self._pending = [future for future in self._pending if not future.done()]
+        for future in done:
+            future.result()
+
+    def wait(self):
+        concurrent.futures.wait(self._pending)
+        self.check()
+
+    def close(self):
+        self._thread.shutdown()
+        if self._manager:
+            self._manager.close()
+        self._manager = None
+
+    def _write(self, step, trees, record):
+        if step in _steps(self._path):  # Seen before a kill; a resumed run repeats it to the bit.
+            return
+        try:
+            if self._manager is None:
+                self._manager = _manager(self._path, self._keep)
+            self._manager.save(step, args=_save_args(trees, record), force=True)
+            self._manager.wait_until_finished()
+            _flush(self._path / str(step))
+        except Exception as error:  # Orbax passes on what its storage raises, of many types.
+            newest = max(_steps(self._path), default=None)
+            raise OSError(
+                f"the checkpoint of step {step} could not be written to {self._path} "
+                f"({_first_line(error)}); the newest there is of step {newest}. With room on the "
+                "disk, the run can be resumed."
+            ) from error
+
+
+def _manager(path, keep):
+    """Keeps the newest `keep`; begins by clearing away what a kill has left half-written."""
+    path.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, create=True, enable_async_checkpointing=False
+        max_to_keep=keep,
+        create=False,
+        cleanup_tmp_directories=True,
+        enable_async_checkpointing=False,
+        multiprocessing_options=_this_process_alone(),
     )
     return ocp.CheckpointManager(path, options=options)
 
 
-def _save(manager, step, tree):
-    if step in manager.all_steps():  # Seen before a kill; a resumed run repeats it to the bit.
-        return
-    manager.save(step, args=ocp.args.StandardSave(tree), force=True)
-    manager.wait_until_finished()
+def _this_process_alone():
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    here = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"jaxmeta{here}"
+    )
 
 
-def _restore(manager, like):
-    step = manager.latest_step()
-    return _uncommitted(manager.restore(step, args=ocp.args.StandardRestore(_abstract(like))))
+def _save_args(trees, record):
+    content = {
+        "record": record,
+        "leaves": {name: _leaves(tree) for name, tree in trees.items()},
+        "digests": {name: _digest(tree) for name, tree in trees.items()},
+    }
+    items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+    content["digest"] = _digest_of_json(content)
+    return ocp.args.Composite(run=ocp.args.JsonSave(content), **items)
+
+
+def _read(path, like, params_like=None):
+    """Raises `_Damaged`, or `ValueError` if a whole checkpoint is of another structure."""
+    content = _read_content(path)
+    state = _read_item(path, "default", like, content)
+    best = None
+    if params_like is not None and "best" in content["digests"]:
+        best = _read_item(path, "best", params_like, content)
+    return Resumed(int(path.name), state, best, content["record"])
+
+
+def _best_within(path, like):
+    """The best parameters kept in a last checkpoint, or None."""
+    try:
+        content = _read_content(path)
+        return _read_item(path, "best", like, content) if "best" in content["digests"] else None
+    except _Damaged:
+        return None
+
+
+def _read_content(path):
+    if not (path / "run").exists():  # Written before checkpoints had digests.
+        return {"record": {}, "leaves": {}, "digests": {}}
+    try:
+        content = json.loads((path / "run" / "metadata").read_bytes())
+        if content.pop("digest") != _digest_of_json(content):
+            raise ValueError("its record does not have its digest")
+        return content
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _Damaged(_first_line(error)) from error
+
+
+def _read_item(path, name, like, content):
+    leaves = content["leaves"].get(name)
+    if leaves is not None and leaves != _leaves(like):
+        there, here = ({tuple(map(str, leaf)) for leaf in of} for of in (leaves, _leaves(like)))
+        first = sorted(there ^ here)[0]
+        raise ValueError(
+            f"{path} holds arrays of another structure or other shapes, such as {' '.join(first)}."
+        )
+    try:
+        checkpointer = ocp.Checkpointer(
+            ocp.StandardCheckpointHandler(multiprocessing_options=_this_process_alone()),
+            multiprocessing_options=_this_process_alone(),
+        )
+        with checkpointer:
+            tree = checkpointer.restore(path / name, args=ocp.args.StandardRestore(_abstract(like)))
+    except Exception as error:  # Of any type: a damaged file can break any line of Orbax.
+        raise _Damaged(_first_line(error)) from error
+    if leaves is not None and _digest(tree) != content["digests"][name]:
+        raise _Damaged("its arrays do not have their digest")
+    return _uncommitted(tree)
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _steps(path):
+    if not path.is_dir():
+        return []
+    return [int(entry.name) for entry in path.iterdir() if entry.name.isdecimal()]
+
+
+def _move_aside(path, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    names = (f"{path.parent.name}-{path.name}-{number}" for number in range(1_000_000))
+    aside = next(folder / name for name in names if not (folder / name).exists())
+    return Path(shutil.move(path, aside))
+
+
+def _flush(path):
+    """Puts a folder, its files and its name on the disk, as Orbax does not."""
+    for folder, _, files in os.walk(path):
+        for name in files:
+            _fsync(os.path.join(folder, name))
+        _fsync(folder)
+    _fsync(path.parent)
+
+
+def _fsync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _leaves(tree):
+    """Path, shape and type of every array."""
+    return [
+        [jax.tree_util.keystr(path), list(np.shape(leaf)), str(leaf.dtype)]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def _digest(tree):
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _digest_of_json(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _uncommitted(tree):

@@ -1,6 +1,5 @@
 """The visible loop around the step: progress, validation, checkpoints, resume."""
 
-import json
 import math
 import signal
 import time
@@ -26,12 +25,11 @@ from rich.text import Text
 
 from jaxmeta.learner import Learner
 from jaxmeta.losses import accuracy
-from jaxmeta.training.checkpoint import Checkpoints, write_json
 from jaxmeta.training.evaluate import make_evaluate
-from jaxmeta.training.metrics import Metrics
-from jaxmeta.training.step import MetaState, Sample, init_state, make_step
-
-CONFIG, TIME = "config.json", "time.json"
+from jaxmeta.training.guards import look_at_tasks
+from jaxmeta.training.processes import any_of, is_first, local
+from jaxmeta.training.run_folder import RunFolder
+from jaxmeta.training.step import MetaState, Sample, init_state, make_step, task_keys
 
 
 class Validation(NamedTuple):
@@ -52,6 +50,19 @@ class Fitted(NamedTuple):
     state: MetaState  # after the last step done
     params: Any  # best by validation; the last without one
     is_complete: bool  # False when stopped by Ctrl-C or SIGTERM
+
+
+class Keys(NamedTuple):
+    """What the key of a run is split into."""
+
+    init: jax.Array
+    steps: jax.Array  # of `make_step`
+    validation: jax.Array
+
+
+def split_key(key: jax.Array) -> Keys:
+    """The keys of a run."""
+    return Keys(*jax.random.split(key, 3))
 
 
 def fit(
@@ -95,8 +106,9 @@ def fit(
 
     Raises:
       ValueError: a number does not fit the others, or `run_dir` holds a run and `resume` is False.
-      FloatingPointError: the loss or the meta-gradient is not finite; names step, key and the last
-        good checkpoint.
+      FloatingPointError: the loss or the meta-gradient is not finite; names step, task, keys and
+        the last good checkpoint, and keeps the state before that step in `failure` of `run_dir`.
+      OSError: something could not be written, as on a full disk; with room there, resume.
     """
     run_dir = Path(run_dir)
     if checkpoint_every is None:
@@ -111,8 +123,8 @@ def fit(
         tasks_at_once=tasks_at_once,
         devices=devices,
     )
-    key_init, key_steps, key_validation = jax.random.split(key, 3)
-    state = init_state(key_init, learner, tx, sample)
+    keys = split_key(key)
+    state = init_state(keys.init, learner, tx, sample)
     score = validation and validation.make_evaluate(
         validation.learner or learner,
         validation.sample,
@@ -120,61 +132,47 @@ def fit(
         metric=validation.metric,
     )
     with ExitStack() as open_until_the_end:
-        checkpoints = open_until_the_end.enter_context(closing(Checkpoints(run_dir)))
-        begin = done = checkpoints.last_step() or 0
-        if done and not resume:
-            raise ValueError(
-                f"{run_dir} already holds a run of {done} steps: resume it, or choose another "
-                "folder."
-            )
-        if done:
-            state = checkpoints.restore_last(state)
-        elif config is not None:
-            write_json(run_dir / CONFIG, config)
-        metrics = open_until_the_end.enter_context(closing(Metrics(run_dir, from_step=done)))
+        folder = open_until_the_end.enter_context(
+            closing(RunFolder(run_dir, resume=resume, config=config))
+        )
+        done, state = folder.begin(state)
         interruption = open_until_the_end.enter_context(_Interruption())
-        console = Console(quiet=not show_progress)
+        console = Console(quiet=not (show_progress and is_first()))
         progress = open_until_the_end.enter_context(_progress(console))
         bar = progress.add_task("meta-steps", total=steps, completed=done, loss=math.nan)
-        clock = _Clock(run_dir, begin)
-        while done < steps and not interruption.asked:
-            state, info = step(state, key_steps)
+        clock = _Clock(done)
+        is_asked = any_of(interruption.asked)
+        while done < steps and not is_asked:
+            state, info = step(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
-            _check_finite(losses, norms, done, key, run_dir, checkpoints.last_step())
+            if not (np.isfinite(losses) & np.isfinite(norms)).all():
+                _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
             done += steps_per_call
             loss = float(losses.mean(dtype=np.float64))
-            metrics.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
+            folder.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
             progress.update(bar, completed=done, loss=loss)
             if validation and score and done % validation.every == 0:
+                params = local(state.params)
                 try:
-                    result = score(state.params, key_validation)
+                    result = score(params, keys.validation)
                 except FloatingPointError as error:
-                    last = _last_good(run_dir, checkpoints.last_step())
                     raise FloatingPointError(
-                        f"validation after step {done}: {error} {last}"
+                        f"validation after step {done}: {error} {_last_good(folder)}"
                     ) from error
-                best = _best(metrics.records, validation.is_better)
-                metrics.write(done, val=result.mean, val_interval=result.interval)
+                best = folder.best_value(validation.is_better)
+                folder.write(done, val=result.mean, val_interval=result.interval)
                 if best is None or validation.is_better(result.mean, best):
-                    checkpoints.save_best(done, state.params)
+                    folder.save_best(done, params)
                 console.print(
                     f"step {done}/{steps}: loss {loss:.4f}, validation {result.mean:.4f} ± "
                     f"{result.interval:.4f}, {clock.left(done, steps)} left"
                 )
-            if done % checkpoint_every == 0 or done == steps or interruption.asked:
-                checkpoints.save_last(done, state)
-                clock.save()
-        has_best = checkpoints.best_step() is not None
-        params = checkpoints.restore_best(state.params) if has_best else state.params
+            is_asked = any_of(interruption.asked)
+            if done % checkpoint_every == 0 or done == steps or is_asked:
+                folder.save(done, local(state))
+        state = local(state)
+        params = folder.finish(state.params)
     return Fitted(state, params, done >= steps)
-
-
-def _best(records, is_better):
-    best = None
-    for record in records:
-        if "val" in record and (best is None or is_better(record["val"], best)):
-            best = record["val"]
-    return best
 
 
 def _check_multiples(steps, steps_per_call, checkpoint_every, validation):
@@ -190,21 +188,36 @@ def _check_multiples(steps, steps_per_call, checkpoint_every, validation):
             )
 
 
-def _check_finite(losses, norms, done, key, run_dir, last):
-    is_finite = np.isfinite(losses) & np.isfinite(norms)
-    if is_finite.all():
-        return
-    step = done + int(np.flatnonzero(~is_finite)[0])
+def _stop(folder, learner, sample, state, key, meta_batch_size):
+    """Raises after a step that is not finite; `state` is the one before it."""
+    step = int(state.step)
+    message = f"the loss or meta-gradient of step {step} is not finite"
+    content = {"step": step, "key": jax.random.key_data(key).tolist()}
+    if is_first():
+        tasks = look_at_tasks(learner, sample, state.params, key, step, meta_batch_size)
+        task = tasks.first_not_finite()
+        content |= {
+            "task": task,
+            "losses": [str(number) for number in tasks.loss],
+            "grad_norms": [str(number) for number in tasks.grad_norm],
+        }
+        if task is None:
+            message += ", though that of every task by itself is"
+        else:
+            content["task_keys"] = jax.random.key_data(task_keys(key, step, task)).tolist()
+            message += f", first in task {task} (keys {content['task_keys']})"
+    folder.save_failure(state, content)
     raise FloatingPointError(
-        f"the loss or meta-gradient of step {step} is not finite "
-        f"(key {jax.random.key_data(key).tolist()}). {_last_good(run_dir, last)}"
+        f"{message}. Key of the steps: {content['key']}. {_last_good(folder)} "
+        f"`jaxmeta replay {folder.run_dir} --step {step}` runs the step again with checks on."
     )
 
 
-def _last_good(run_dir, step):
+def _last_good(folder):
+    step = folder.last_step()
     if not step:
-        return f"Nothing was saved in {run_dir} before."
-    return f"The last good checkpoint in {run_dir} is of step {step}."
+        return f"Nothing was saved in {folder.run_dir} before."
+    return f"The last good checkpoint in {folder.run_dir} is of step {step}."
 
 
 def _progress(console):
@@ -228,20 +241,14 @@ class _Rate(ProgressColumn):
 
 
 class _Clock:
-    """Seconds spent on a run, over all its resumes."""
+    """How long it still takes."""
 
-    def __init__(self, run_dir, done):
-        self._path = run_dir / TIME
-        self._before = json.loads(self._path.read_text())["seconds"] if done else 0.0
+    def __init__(self, done):
         self._done, self._started = done, time.monotonic()
 
     def left(self, done, steps):
         pace = (time.monotonic() - self._started) / (done - self._done)
         return timedelta(seconds=round(pace * (steps - done)))
-
-    def save(self):
-        seconds = self._before + time.monotonic() - self._started
-        write_json(self._path, {"seconds": round(seconds, 1)})
 
 
 class _Interruption:

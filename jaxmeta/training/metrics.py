@@ -1,10 +1,15 @@
 """Metrics of a run: JSON lines that a resumed run continues, and TensorBoard events."""
 
 import json
+import math
 import os
+import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2, summary_pb2
+
+METRICS = "metrics.jsonl"
 
 
 class Metrics:
@@ -13,18 +18,34 @@ class Metrics:
     A record depends on the run alone, never on the clock, so a resumed run writes the same lines.
     """
 
-    def __init__(self, run_dir: str | Path, *, from_step: int):
-        """Opens the files, dropping what was written after `from_step`."""
+    def __init__(self, run_dir: str | Path, *, from_step: int, records: list[dict] | None = None):
+        """Opens the files, dropping what was written after `from_step`.
+
+        Args:
+          run_dir: folder of the run.
+          from_step: the step that the run goes on from.
+          records: the records until then, which the file is to hold whatever it holds now; by
+            default those in the file.
+        """
         run_dir = Path(run_dir)
-        path = run_dir / "metrics.jsonl"
-        self.records = [record for record in read_metrics(run_dir) if record["step"] <= from_step]
+        path = run_dir / METRICS
+        records = read_metrics(run_dir) if records is None else records
+        self.records = [record for record in records if record["step"] <= from_step]
         repaired = path.with_suffix(".tmp")
-        repaired.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        with repaired.open("w") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in self.records))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(repaired, path)
+        # Not SummaryWriter: its thread ends at a full disk, and the run then waits for it for ever.
+        (run_dir / "events").mkdir(exist_ok=True)
+        # The name holds the second alone, and a file of the same name would be lost.
+        suffix = f".{os.getpid()}.{time.time_ns()}"
+        self._events = EventsWriter(str(run_dir / "events" / "events"), suffix)
+        if from_step:  # TensorBoard then drops later events of the files before.
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._event(from_step + 1, session_log=start)
         self._file = path.open("a")
-        self._events = SummaryWriter(
-            str(run_dir / "events"), purge_step=from_step + 1 if from_step else None
-        )
 
     def write(self, step: int, **values: float) -> None:
         """Writes one record; it is on disk when this returns."""
@@ -33,23 +54,43 @@ class Metrics:
         self._file.flush()
         os.fsync(self._file.fileno())
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            scalar = summary_pb2.Summary.Value(tag=name, simple_value=value)
+            self._event(step, summary=summary_pb2.Summary(value=[scalar]))
+        self._events.flush()
 
     def close(self) -> None:
         """Closes the files."""
-        self._file.close()
-        self._events.close()
+        for file in (self._file, self._events):
+            try:
+                file.close()
+            except OSError:  # A full disk, which the write before has said.
+                pass
+
+    def _event(self, step, **content):
+        self._events.write_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
 
 
 def read_metrics(run_dir: str | Path) -> list[dict]:
-    """The records of a run folder, oldest first; a half-written last line is left out."""
-    path = Path(run_dir) / "metrics.jsonl"
+    """The records of a run folder, oldest first, up to the first line that is not whole."""
+    path = Path(run_dir) / METRICS
     records: list[dict] = []
     if not path.exists():
         return records
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not _is_record(record):
+            break
+        records.append(record)
     return records
+
+
+def _is_record(record):
+    return (
+        isinstance(record, dict)
+        and isinstance(record.get("step"), int)
+        and all(isinstance(value, float) or value == record["step"] for value in record.values())
+        and all(math.isfinite(value) for value in record.values())
+    )

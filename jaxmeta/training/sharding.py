@@ -9,11 +9,16 @@ from jax.sharding import PartitionSpec as P
 
 
 def over_devices(summed: Callable, devices: int) -> Callable:
-    """Runs `summed(params, keys) -> tree of sums` with the keys shared among local devices.
+    """Runs `summed(params, keys) -> tree of sums` with the keys shared among devices.
 
-    Each device sums over its own tasks, then the sums are added up.
+    Each device sums over its own tasks, then the sums are added up. With several processes it is
+    `devices` of each of them.
     """
-    mesh = Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))
+    of_all = [
+        [device for device in jax.devices() if device.process_index == process][:devices]
+        for process in range(jax.process_count())
+    ]
+    mesh = Mesh(np.array(of_all).ravel(), ("tasks",))
 
     def on_each(params, keys):
         return jax.lax.psum(summed(params, keys), "tasks")

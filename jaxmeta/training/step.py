@@ -1,6 +1,7 @@
 """The one jitted meta-step, for every learner."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,26 @@ from jaxmeta.learner import Episode, Learner
 from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.sharding import over_devices
 
-Sample = Callable[[jax.Array], Episode]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Loaded:
+    """Episodes that the host reads, for data larger than memory; in place of a `Sample`.
+
+    Episode i is a function of i alone, so the number of steps done is all the state of the reading.
+    """
+
+    first: Episode  # episode 0, for shapes
+    batches: Callable[[int, int], Iterator[Episode]]
+    """`(start, size) -> iterator`: `size` stacked episodes from `start` on, then the next ones."""
+    prepare: Callable[[Episode], Episode]  # on the device: bytes to floats
+
+    def __call__(self, key: jax.Array) -> Episode:
+        """Episode 0, whatever the key."""
+        del key
+        return self.prepare(jax.tree.map(jnp.asarray, self.first))
+
+
+Sample = Callable[[jax.Array], Episode] | Loaded
 
 
 class MetaState(NamedTuple):
@@ -27,6 +47,11 @@ class StepInfo(NamedTuple):
 
     loss: jax.Array  # mean query loss over the meta-batch
     grad_norm: jax.Array  # global norm of the meta-gradient
+
+
+def task_keys(key: jax.Array, step: jax.Array | int, i: jax.Array | int) -> jax.Array:
+    """The keys `[2]` of episode and learner of task i in a step."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, step), i))
 
 
 def init_state(
@@ -52,63 +77,89 @@ def make_step(
 
     Episodes are sampled inside, on the device. Task i of step t has the key
     `fold_in(fold_in(key, t), i)` whatever the other arguments, so the same key continues a run. The
-    state given in is donated: use the one that comes back.
+    state given in is donated: use the one that comes back. A step whose loss or meta-gradient is
+    not finite changes nothing, so the state that comes back is the one before it.
 
     Args:
       learner: any learner; its `loss` is differentiated.
       tx: outer optimiser.
-      sample: `key -> Episode`, jittable.
+      sample: `key -> Episode`, jittable; or `Loaded` episodes, of which step t takes those from
+        `t * meta_batch_size` on.
       meta_batch_size: tasks per meta-step.
       steps_per_call: meta-steps in one call, in one `lax.scan`.
       tasks_at_once: the task axis. None batches all tasks by `vmap` (fastest for MLPs and on
         GPUs); 1 runs them in turn, each with its backward pass, in the memory of one task (fastest
         for convolutional nets on the CPU); n runs chunks of n.
-      devices: share the tasks among this many local devices; parameters are replicated.
+      devices: share the tasks among this many devices of each process; parameters are replicated.
 
     Raises:
-      ValueError: a number is below 1; `tasks_at_once` times `devices` does not divide
-        `meta_batch_size`; or there are fewer devices.
+      ValueError: a number is below 1; `tasks_at_once` times `devices` times processes does not
+        divide `meta_batch_size`; or there are fewer devices.
     """
     _check(meta_batch_size, steps_per_call, tasks_at_once, devices)
-    chunk = meta_batch_size // devices if tasks_at_once is None else tasks_at_once
+    shares = devices * jax.process_count()
+    chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
-    def chunk_loss(params, keys):
-        def task_loss(key):
-            key_episode, key_learner = jax.random.split(key)
-            return learner.loss(params, key_learner, sample(key_episode))[0]
+    def chunk_loss(params, tasks):
+        def task_loss(task):
+            (key_episode, key_learner), episode = task
+            episode = sample(key_episode) if episode is None else sample.prepare(episode)
+            return learner.loss(params, key_learner, episode)[0]
 
         if chunk == 1:
-            return task_loss(keys[0])
-        return jnp.sum(jax.vmap(task_loss)(keys))
+            return task_loss(jax.tree.map(lambda leaf: leaf[0], tasks))
+        return jnp.sum(jax.vmap(task_loss)(tasks))
 
-    def summed_loss_and_grads(params, keys):  # keys [tasks of this device]
+    def summed_loss_and_grads(params, tasks):  # (keys [tasks of this device, 2], their episodes)
         value_and_grad = jax.value_and_grad(chunk_loss)
-        if len(keys) == chunk:
-            return value_and_grad(params, keys)
+        if len(tasks[0]) == chunk:
+            return value_and_grad(params, tasks)
 
-        def add_chunk(total, keys):
-            return jax.tree.map(jnp.add, total, value_and_grad(params, keys)), None
+        def add_chunk(total, tasks):
+            return jax.tree.map(jnp.add, total, value_and_grad(params, tasks)), None
 
-        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(value_and_grad, params, keys[:chunk]))
-        return jax.lax.scan(add_chunk, zeros, keys.reshape(-1, chunk))[0]
+        chunks = jax.tree.map(lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), tasks)
+        first = jax.tree.map(lambda leaf: leaf[0], chunks)
+        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(value_and_grad, params, first))
+        return jax.lax.scan(add_chunk, zeros, chunks)[0]
 
-    if devices > 1:
+    if shares > 1:
         summed_loss_and_grads = over_devices(summed_loss_and_grads, devices)
 
-    def meta_step(state, key):
-        key_step = jax.random.fold_in(key, state.step)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key_step, i))(jnp.arange(meta_batch_size))
-        total = summed_loss_and_grads(state.params, keys)
+    def meta_step(state, key, episodes):
+        keys = jax.vmap(lambda i: task_keys(key, state.step, i))(jnp.arange(meta_batch_size))
+        total = summed_loss_and_grads(state.params, (keys, episodes))
         loss, grads = jax.tree.map(lambda leaf: leaf / meta_batch_size, total)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        new = MetaState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
         info = StepInfo(loss, optax.tree.norm(grads))
-        return MetaState(params, opt_state, state.step + 1), info
+        is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
+        return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
-    def steps(state, key):
-        return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
+    def steps(state, key, episodes=None):
+        return jax.lax.scan(lambda s, e: meta_step(s, key, e), state, episodes, steps_per_call)
 
-    return hoist_constants(steps, donate_argnums=0)
+    compiled = hoist_constants(steps, donate_argnums=0)
+    if isinstance(sample, Loaded):
+        return _with_episodes(compiled, sample, steps_per_call, meta_batch_size)
+    return compiled
+
+
+def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):
+    """Hands each call the episodes of its steps, which are read ahead."""
+    batches, position = iter(()), None
+
+    def step(state, key):
+        nonlocal batches, position
+        now = int(state.step)
+        if now != position:  # The first call, or another state than the last call's.
+            batches = loaded.batches(now * meta_batch_size, steps_per_call * meta_batch_size)
+        position = now + steps_per_call
+        shape = (steps_per_call, meta_batch_size)
+        episodes = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), next(batches))
+        return compiled(state, key, episodes)
+
+    return step
 
 
 def _check(meta_batch_size, steps_per_call, tasks_at_once, devices):
@@ -120,11 +171,12 @@ def _check(meta_batch_size, steps_per_call, tasks_at_once, devices):
     ):
         if number < 1:
             raise ValueError(f"{name} must be >= 1, got {number}.")
-    together = (tasks_at_once or 1) * devices
+    processes = jax.process_count()
+    together = (tasks_at_once or 1) * devices * processes
     if meta_batch_size % together:
+        names = "tasks_at_once * devices" + (" * processes" if processes > 1 else "")
         raise ValueError(
-            f"tasks_at_once * devices = {together} must divide meta_batch_size, "
-            f"got {meta_batch_size}."
+            f"{names} = {together} must divide meta_batch_size, got {meta_batch_size}."
         )
     if devices > jax.local_device_count():
         raise ValueError(

@@ -222,3 +222,14 @@ def test_unlabelled_rows_join_the_support_set_and_change_nothing_else():
         tasks.episodes(data, **settings | {"q_queries": 3}, unlabelled=2)
     with pytest.raises(ValueError, match="unlabelled must be >= 0, got -1"):
         tasks.episodes(data, **settings, unlabelled=-1)
+
+
+def test_episodes_are_the_same_whatever_the_version():
+    """The rows of one episode as JAX 0.10.1, 0.10.2 and 0.12.0 draw them."""
+    images = np.arange(40, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    data = ClassData(images, np.full(8, 5), tuple("abcdefgh"))
+    sample = tasks.episodes(data, n_way=3, k_shot=1, q_queries=2)
+    episode = sample(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 7), 1))
+    support, query = (np.rint(255 * np.asarray(part.x).ravel()).tolist() for part in episode)
+    assert support == [35, 28, 14]
+    assert query == [39, 36, 29, 27, 13, 12]

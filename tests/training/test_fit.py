@@ -1,11 +1,13 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -14,6 +16,9 @@ import jaxmeta
 from jaxmeta.recipes import build, read_config
 from jaxmeta.training import Validation, fit, read_metrics
 from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.training.metrics import Metrics
+from jaxmeta.training.run_folder import RunFolder
+from jaxmeta.training.step import task_keys
 
 SAMPLE = jaxmeta.tasks.sinusoid(k_shot=5, q_queries=5)
 
@@ -87,6 +92,12 @@ def test_a_run_continued_in_a_second_call_is_the_undisturbed_one(tmp_path, devic
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_how_often_a_run_is_saved_changes_nothing(tmp_path):
+    often = train(tmp_path / "often", steps=20, checkpoint_every=5)
+    once = train(tmp_path / "once", steps=20, checkpoint_every=20, validation=None)
+    assert_same_bits(often.state, once.state)
+
+
 def test_a_folder_with_a_run_is_left_alone_without_resume(tmp_path):
     before = train(tmp_path)
     content = (tmp_path / "metrics.jsonl").read_bytes()
@@ -139,6 +150,34 @@ def test_nan_stops_the_run_and_names_step_and_checkpoint(tmp_path):
     checkpoint = max(int(path.name) for path in (tmp_path / "checkpoints" / "last").iterdir())
     assert f"The last good checkpoint in {tmp_path} is of step {checkpoint}." in message
     assert all(np.isfinite(list(record.values())).all() for record in records)
+
+
+def test_nan_names_the_task_and_keeps_the_state_before_it(tmp_path):
+    """One task of step 13 is made to fail; all that is needed to see it again is in `failure`."""
+    step, task = 13, 2
+    key_steps = jax.random.split(jax.random.key(0), 3)[1]
+    bad = jax.random.key_data(task_keys(key_steps, step, task)[1])
+
+    def broken(params, key, episode):
+        loss, outputs = learner().loss(params, key, episode)
+        is_bad = (jax.random.key_data(key) == bad).all()
+        return jnp.where(is_bad, jnp.nan, loss), outputs
+
+    with pytest.raises(FloatingPointError) as caught:
+        train(tmp_path, learner=learner()._replace(loss=broken))
+    message = str(caught.value)
+    assert f"step {step} is not finite, first in task {task} (keys" in message
+    assert str(bad.tolist()) in message
+    assert f"`jaxmeta replay {tmp_path} --step {step}`" in message
+    failure = json.loads((tmp_path / "failure" / "failure.json").read_text())
+    assert failure["step"] == step and failure["task"] == task
+    assert [np.isfinite(float(loss)) for loss in failure["losses"]] == [True, True, False, True]
+    # The very state: an undisturbed run of 13 steps has it.
+    healthy = train(tmp_path / "healthy", steps=step, steps_per_call=1, validation=None).state
+    kept = jaxmeta.restore(tmp_path / "failure" / "state", healthy)
+    assert int(kept.step) == step
+    for a, b in zip(leaves(kept), leaves(healthy), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_a_validation_that_diverges_stops_the_run_too(tmp_path):
@@ -196,21 +235,16 @@ def lines(run_dir):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
-    """SIGKILL three times, then resumed: as if nothing had happened."""
+def test_a_command_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path):
+    """The command, killed, then resumed: as if nothing had happened. More in test_faults.py."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert start(whole).wait() == 0
-    random, resume = np.random.default_rng(0), ()
-    total = lines(whole)
-    for until in (10, 30, 50):
-        process = start(killed, *resume)
-        while lines(killed) < until and process.poll() is None:
-            time.sleep(0.001)
-        time.sleep(random.uniform(0, 0.05))
-        process.kill()
-        process.wait()
-        resume = ("--resume",)
-    assert lines(killed) < total
+    process = start(killed)
+    while lines(killed) < 30 and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert lines(killed) < lines(whole)
     assert start(killed, "--resume").wait() == 0
     assert (killed / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     one, other = (json.loads((run / "evaluation.json").read_text()) for run in (whole, killed))
@@ -229,3 +263,48 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
         states.append((checkpoints.restore_last(like), checkpoints.restore_best(like.params)))
         checkpoints.close()
     assert_same_bits(*states)
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path):
+    folder = RunFolder(tmp_path, resume=True, config=None)
+    with pytest.raises(ValueError, match=r"another process is training in .*"):
+        train(tmp_path, resume=True)
+    folder.close()
+    train(tmp_path, resume=True)
+
+
+def test_a_disk_that_is_full_stops_the_run_and_loses_nothing(tmp_path, monkeypatch):
+    whole = train(tmp_path / "whole")
+    run = tmp_path / "run"
+
+    def full(self, step, **values):
+        if step > 25:
+            raise OSError(28, "No space left on device")
+        write(self, step, **values)
+
+    write = Metrics.write
+    monkeypatch.setattr(Metrics, "write", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        train(run)
+    monkeypatch.setattr(Metrics, "write", write)
+    assert_same_bits(train(run, resume=True), whole)
+    one, other = (path / "metrics.jsonl" for path in (tmp_path / "whole", run))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_files_beside_the_checkpoints_are_repaired_from_them(tmp_path):
+    run = tmp_path / "run"
+    train(run, steps=20, config={"recipe": "none"})
+    whole = (run / "metrics.jsonl").read_bytes()
+    (run / "metrics.jsonl").write_bytes(whole[:30] + bytes(40))
+    (run / "config.json").write_bytes(b"")
+    (run / "time.json").unlink()
+    for path in (run / "checkpoints" / "best").iterdir():
+        shutil.rmtree(path)
+    fitted = train(run, steps=20, resume=True, config={"recipe": "none"})
+    assert (run / "metrics.jsonl").read_bytes() == whole
+    assert json.loads((run / "config.json").read_text()) == {"recipe": "none"}
+    assert json.loads((run / "time.json").read_text())["seconds"] > 0
+    checkpoints = Checkpoints(run)
+    assert_same_bits(checkpoints.restore_best(fitted.params), fitted.params)
+    checkpoints.close()
