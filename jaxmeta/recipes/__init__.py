@@ -7,6 +7,7 @@ from jaxmeta.recipes._evaluate import MEMORY_TRACE, evaluate_run
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
 from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
+from jaxmeta.recipes._returns import Paths, paths_of_run
 from jaxmeta.recipes._run import read_config, train
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "EpisodeView",
     "Experiment",
     "Look",
+    "Paths",
     "Recipe",
     "analyse_run",
     "build",
@@ -24,6 +26,7 @@ __all__ = [
     "find",
     "has_images",
     "look_run",
+    "paths_of_run",
     "read_config",
     "train",
     "use_all_cores",

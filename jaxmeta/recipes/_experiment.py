@@ -3,14 +3,14 @@
 import math
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
-from jaxmeta import datasets, losses, tasks
-from jaxmeta.learner import Learner
+from jaxmeta import datasets, losses, rl, tasks
 from jaxmeta.learners.gradient import counting_steps
+from jaxmeta.recipes._agents import MamlRl, Rl2, Worlds
 from jaxmeta.recipes._hyper import OnePass
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
 from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Snail, Streams
@@ -23,7 +23,7 @@ from jaxmeta.recipes._recipe import (
     Recipe,
     RelationMaps,
 )
-from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
+from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream, make_step
 from jaxmeta.training.step import Sample
 
 STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
@@ -32,9 +32,9 @@ STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 class Experiment(NamedTuple):
     """A recipe, built."""
 
-    learner: Learner  # as trained
-    at_test: Learner  # as evaluated
-    after: Callable[[int], Learner]  # as evaluated after that many inner steps
+    learner: Any  # as trained: a Learner, or of tasks to act in an rl.Agent
+    at_test: Any  # as evaluated
+    after: Callable[[int], Any]  # as evaluated after that many inner steps
     inner_steps: range  # numbers of them to test after; empty for learners without an inner loop
     tx: optax.GradientTransformation
     meta_train: Sample
@@ -43,6 +43,7 @@ class Experiment(NamedTuple):
     metric: Callable
     tasks_at_once: int | None
     devices: int
+    make_step: Callable = make_step
 
 
 def build(recipe: Recipe) -> Experiment:
@@ -52,6 +53,8 @@ def build(recipe: Recipe) -> Experiment:
       ValueError: values of the recipe that do not fit each other or the data.
       FileNotFoundError: the data set's files are not there.
     """
+    if isinstance(recipe.task, Worlds):
+        return _acting(recipe)
     if isinstance(recipe.task, Images):
         meta_train, meta_val, meta_test = _image_samples(recipe.task)
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
@@ -97,6 +100,33 @@ def build(recipe: Recipe) -> Experiment:
         # Convolutions under per-task weights: in turn on the CPU, each core with its own tasks.
         tasks_at_once=1 if in_turn else None,
         devices=math.gcd(jax.local_device_count(), outer.meta_batch_size) if in_turn else 1,
+    )
+
+
+def _acting(recipe):
+    config, task, outer = recipe.learner, recipe.task, recipe.outer
+    if not isinstance(config, Rl2 | MamlRl):
+        raise ValueError(f"{task.setting} is for agents, got {type(config).__name__}.")
+    agent, sample = config.build(recipe.net, task), task.build().sample
+    return Experiment(
+        learner=agent,
+        at_test=agent,
+        after=lambda _: agent,
+        inner_steps=range(0),
+        tx=config.optimiser(outer),
+        meta_train=sample,
+        validation=Validation(
+            sample,
+            every=outer.validate_every,
+            n_episodes=outer.validation_episodes,
+            metric=config.metric,
+            make_evaluate=rl.make_evaluate_returns,
+        ),
+        meta_test={task.setting: sample},
+        metric=config.metric,
+        tasks_at_once=None,
+        devices=1,
+        make_step=config.make_step(),
     )
 
 

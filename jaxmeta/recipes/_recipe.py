@@ -7,6 +7,7 @@ import jax.nn.initializers as init
 import optax
 
 from jaxmeta import networks
+from jaxmeta.recipes._agents import MamlRl, Memory, Rl2, Worlds
 from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
 from jaxmeta.recipes._images import ImageSource
 from jaxmeta.recipes._learners import (
@@ -188,8 +189,8 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams
-    net: Mlp | Linear | Conv4 | RelationMaps | Pixels | Augmented
+    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
+    net: Mlp | Linear | Conv4 | RelationMaps | Pixels | Augmented | Memory
     learner: (
         Maml
         | Anil
@@ -211,6 +212,8 @@ class Recipe:
         | Mann
         | Snail
         | MetaNetworks
+        | Rl2
+        | MamlRl
     )
     outer: Outer = Outer()
     test_episodes: int = 600

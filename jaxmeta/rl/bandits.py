@@ -12,6 +12,8 @@ import numpy as np
 
 Strategy = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
+MOST_PULLS = 12  # for which all counts are gone through
+
 
 def thompson(successes, failures, key):
     """Pulls the best arm of a draw from the posterior Beta(1 + successes, 1 + failures)."""
@@ -27,14 +29,14 @@ def ucb1(scale: float = 1.0) -> Strategy:
     """Pulls the arm of the best upper bound `mean + scale * sqrt(2 log t / n)`.
 
     Auer, Cesa-Bianchi & Fischer, "Finite-time Analysis of the Multiarmed Bandit Problem", Machine
-    Learning 47, 2002, with its constant for scale 1; every arm is pulled once first.
+    Learning 47, 2002, with its constant for scale 1; the counts begin with one success and one
+    failure of every arm, as in Duan et al. 2016.
     """
 
     def strategy(successes, failures, key):
-        pulls = successes + failures
-        width = scale * jnp.sqrt(2 * jnp.log(jnp.maximum(jnp.sum(pulls), 1)) / pulls)
-        bound = successes / jnp.maximum(pulls, 1) + width
-        return _best(jnp.where(pulls == 0, jnp.inf, bound), key)
+        pulls = successes + failures + 2
+        width = scale * jnp.sqrt(2 * jnp.log(jnp.sum(pulls)) / pulls)
+        return _best((1 + successes) / pulls + width, key)
 
     return strategy
 
@@ -69,10 +71,12 @@ def bayes_optimal(n_arms: int, n_pulls: int) -> np.ndarray:
     arms, whose order does not matter.
 
     Raises:
-      ValueError: `n_arms` or `n_pulls` is below 1, or `n_pulls` above 12, too many counts.
+      ValueError: `n_arms` or `n_pulls` is below 1, or `n_pulls` above 12: too many counts.
     """
-    if n_arms < 1 or not 1 <= n_pulls <= 12:
-        raise ValueError(f"n_arms must be >= 1 and n_pulls in 1..12, got {n_arms} and {n_pulls}.")
+    if n_arms < 1 or not 1 <= n_pulls <= MOST_PULLS:
+        raise ValueError(
+            f"n_arms must be >= 1 and n_pulls in 1..{MOST_PULLS}, got {n_arms} and {n_pulls}."
+        )
 
     @cache
     def best(counts, left):  # counts: of the arms pulled so far, sorted (successes, failures)

@@ -91,8 +91,8 @@ def fit(
         tenth of `steps`.
       config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`.
       show_progress: a bar with rate and time left, and a line for every validation.
-      make_step: another way to the step, with the arguments and results of `jaxmeta.make_step`, such
-        as `rl.ppo()` for agents.
+      make_step: another way to the step, taking and giving what `jaxmeta.make_step` does, such as
+        `rl.ppo()` for agents.
 
     Returns `Fitted`; on Ctrl-C or SIGTERM the state is saved first and `is_complete` is False.
 
