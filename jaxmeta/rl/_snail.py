@@ -75,7 +75,10 @@ def snail(
 
     def start(params, length):
         width = embedding + filters * sum(1 for _ in dense_blocks(params))
-        rows, keys, values = (jnp.zeros((length, n)) for n in (width, key_size, value_size))
+        dtype = params["params"]["embed"]["kernel"].dtype
+        rows, keys, values = (
+            jnp.zeros((length, columns), dtype) for columns in (width, key_size, value_size)
+        )
         return _Memory(jnp.zeros((), jnp.int32), rows, keys, values)
 
     def step(params, memory, x):

@@ -43,21 +43,23 @@ def _cell(kind, hidden):
         raise ValueError(f"hidden must be >= 1, got {hidden}.")
     cell = kind(hidden)
 
-    def zeros():
+    def zeros(dtype):
         # Flax asks for a key and an input; the carry of these cells is zeros of their width.
-        return cell.initialize_carry(jax.random.key(0), (hidden,))
+        carry = cell.initialize_carry(jax.random.key(0), (hidden,))
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), carry)
 
     def init(key, inputs):
-        return cell.init(key, zeros(), inputs[0])
+        return cell.init(key, zeros(inputs.dtype), inputs[0])
 
     def start(params, length):
-        del params, length
-        return zeros()
+        del length
+        return zeros(jax.tree.leaves(params)[0].dtype)
 
     def step(params, memory, x):
         return cell.apply(params, memory, x)
 
     def apply(params, inputs):
-        return jax.lax.scan(lambda memory, x: step(params, memory, x), zeros(), inputs)[1]
+        memory = start(params, len(inputs))
+        return jax.lax.scan(lambda memory, x: step(params, memory, x), memory, inputs)[1]
 
     return MemoryPolicy(init, start, step, apply)
