@@ -59,7 +59,10 @@ AGENTS = {
         published="83.5 of 1000 bandits",
         changes=f"{_PPO}; a GRU of 64 units, not 256; 256 trials a step",
         task=Bandits(n_arms=10, n_pulls=100),
-        outer=dataclasses.replace(_RL2.outer, meta_batch_size=256, validation_episodes=1_000),
+        learner=Rl2(entropy_weight=0.01),
+        outer=dataclasses.replace(
+            _RL2.outer, meta_batch_size=256, outer_lr=2e-3, validation_episodes=1_000
+        ),
         test_episodes=10_000,
     ),
     "mdp-rl2": dataclasses.replace(
@@ -67,10 +70,16 @@ AGENTS = {
         paper="Duan et al. 2016, section 3.2 and table 2, RL^2, random MDPs, 10 states, 5 actions, "
         "10 episodes of 10 steps",
         published="156.2 in all 10 episodes",
-        changes=f"{_PPO}; a GRU of 128 units, not 256; 256 trials a step",
+        changes=f"{_PPO}; a GRU of 64 units, not 256; advantages with lambda 0.9; 128 trials a step",
         task=TabularMdps(),
-        net=Memory(hidden=128),
-        outer=dataclasses.replace(_RL2.outer, meta_batch_size=256, validation_episodes=1_000),
+        learner=Rl2(gae_lambda=0.9, entropy_weight=0.0),
+        outer=dataclasses.replace(
+            _RL2.outer,
+            steps=10_000,
+            meta_batch_size=128,
+            outer_lr=2e-3,
+            validation_episodes=1_000,
+        ),
         test_episodes=4_000,
     ),
     "navigation-maml": _MAML,
