@@ -77,33 +77,38 @@ def _agent_regret(agent, params):
 def _regrets(task, agent, sample, key, n_tasks):
     """Expected regret at each pull, and expected rewards in all, by strategy."""
 
-    def curves(regret, key):
-        def one(_, key):
+    def curves(regret):
+        def one(scale, key):
             key_task, key_play = jax.random.split(key)
             arms = sample(key_task)
-            return regret(key_play, arms), task.n_pulls * jnp.max(arms)
+            return regret(scale, key_play, arms), task.n_pulls * jnp.max(arms)
 
-        together = min(TOGETHER, n_tasks)
-        regrets, most = map(np.asarray, over_episodes(one, n_tasks, together)((), key))
-        return regrets, most - regrets[:, -1]
+        compiled = over_episodes(one, n_tasks, min(TOGETHER, n_tasks))
+
+        def run(scale, key):
+            regrets, most = map(np.asarray, compiled(jnp.float32(scale), key))
+            return regrets, most - regrets[:, -1]
+
+        return run
 
     def played(strategy):
-        def regret(key, arms):
-            return bandits.expected_regret(arms, bandits.play(strategy, key, arms, task.n_pulls))
+        def regret(scale, key, arms):
+            pulled = bandits.play(strategy(scale), key, arms, task.n_pulls)
+            return bandits.expected_regret(arms, pulled)
 
-        return regret
+        return curves(regret)
 
-    key_scale = jax.random.fold_in(key, n_tasks)  # Other tasks than those of the test.
-    ucb1 = max(SCALES, key=lambda scale: curves(played(bandits.ucb1(scale)), key_scale)[1].mean())
     strategies = {
-        "agent": agent,
-        "Thompson sampling": played(bandits.thompson),
-        "UCB1": played(bandits.ucb1(ucb1)),
-        "greedy": played(bandits.greedy),
+        "agent": curves(lambda _, key, arms: agent(key, arms)),
+        "Thompson sampling": played(lambda _: bandits.thompson),
+        "UCB1": played(bandits.ucb1),
+        "greedy": played(lambda _: bandits.greedy),
     }
+    key_scale = jax.random.fold_in(key, n_tasks)  # Other tasks than those of the test.
+    ucb1 = max(SCALES, key=lambda scale: strategies["UCB1"](scale, key_scale)[1].mean())
     regret, expected = {}, {}
     for name, strategy in strategies.items():
-        values, rewards = curves(strategy, key)
+        values, rewards = strategy(ucb1, key)
         width = 1.96 / np.sqrt(n_tasks)
         regret[name] = {
             "mean": values.mean(0).tolist(),

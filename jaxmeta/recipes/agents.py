@@ -70,7 +70,7 @@ AGENTS = {
         paper="Duan et al. 2016, section 3.2 and table 2, RL^2, random MDPs, 10 states, 5 actions, "
         "10 episodes of 10 steps",
         published="156.2 in all 10 episodes",
-        changes=f"{_PPO}; a GRU of 64 units, not 256; advantages with lambda 0.9; 128 trials a step",
+        changes=f"{_PPO}; a GRU of 64 units, not 256; lambda 0.9; 128 trials a step",
         task=TabularMdps(),
         learner=Rl2(gae_lambda=0.9, entropy_weight=0.0),
         outer=dataclasses.replace(
