@@ -1,5 +1,6 @@
 """Actions, and the distributions policies draw them from."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -93,7 +94,7 @@ class Continuous(NamedTuple):
 
     def init(self):
         """The logarithm of the standard deviation, learned, the same in every state: `[D]`."""
-        return {"log_std": jnp.full(self.size, jnp.log(self.std))}
+        return {"log_std": jnp.full(self.size, math.log(self.std), dtype=float)}
 
     def distribution(self, params, outputs):
         """From outputs `[..., D]` of a net, the means."""

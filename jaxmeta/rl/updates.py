@@ -236,7 +236,12 @@ def _make_step(make_update, minibatches=1):
         def steps(state, key):
             return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
 
-        return hoist_constants(steps, donate_argnums=0)
+        compiled = hoist_constants(steps, donate_argnums=0)
+        if devices == 1:
+            return compiled
+        everywhere = NamedSharding(_mesh(devices), P())
+        # From the first call on where later ones have it, or the second would compile anew.
+        return lambda state, key: compiled(jax.device_put(state, everywhere), key)
 
     return make_step
 
@@ -245,13 +250,17 @@ def _sharing(devices):
     """Spreads the task axis of a tree over local devices."""
     if devices == 1:
         return lambda tree, axis=0: tree
-    mesh = Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))
+    mesh = _mesh(devices)
 
     def shared(tree, axis=0):
         sharding = NamedSharding(mesh, P(*[None] * axis, "tasks"))
         return jax.lax.with_sharding_constraint(tree, sharding)
 
     return shared
+
+
+def _mesh(devices):
+    return Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))
 
 
 def _check(meta_batch_size, steps_per_call, tasks_at_once, devices, minibatches):
