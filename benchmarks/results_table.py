@@ -41,6 +41,8 @@ def row(result: dict, file: str) -> str:
 def _ours(result):
     if result["metric"] == "accuracy":
         return _number(result, "inductive") + ", inductive"
+    if result["metric"] == "return":
+        return _return(result)
     points = result["adaptation"][result["setting"]]
     chosen = [
         point for point in points if point["inner_steps"] in (1, 5, points[-1]["inner_steps"])
@@ -49,6 +51,15 @@ def _ours(result):
     steps = ", ".join(str(point["inner_steps"]) for point in chosen)
     unit = "step" if steps == "1" else "steps"
     return f"MSE {', '.join(numbers)} after {steps} {unit}, {result['setting']}"
+
+
+def _return(result):
+    if "adaptation" in result:
+        points = result["adaptation"][result["setting"]]
+        numbers = [f"{point['mean']:.2f} ± {point['interval']:.2f}" for point in points]
+        return f"{', '.join(numbers)} after 0 to {len(points) - 1} steps"
+    mean = f"{result['return']['mean']:.2f} ± {result['return']['interval']:.2f}"
+    return f"{mean}, {result['setting']}"
 
 
 def _number(result, row):

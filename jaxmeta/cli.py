@@ -78,7 +78,7 @@ class PlotOptions:
     Of one run on images also an episode: support, queries and predictions, the confusion of its
     classes and, for metric learners, its embedding in two dimensions, in episode.png. Of one run of
     a learner that reads the support set in one pass also task.png: generated weights, attention of
-    weight tokens to samples, a predictive mean and band.
+    weight tokens to samples, a predictive mean and band. Of one run on navigation also paths.png.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -168,6 +168,7 @@ def plot(arguments: Sequence[str]) -> None:
     if len(options.runs) == 1:
         _draw_episode(options.runs[0], options.episode)
         _draw_look(options.runs[0])
+        _draw_paths(options.runs[0])
         _draw_memory(options.runs[0])
 
 
@@ -273,6 +274,7 @@ def _evaluate(run_dir, **settings):
     results = recipes.evaluate_run(run_dir, **settings)
     print(f"{results['recipe']}, {results['setting']}, step {results['step_of_best_validation']}")
     rows = {
+        "return": "mean over the tasks of meta_test",
         "inductive": "each query by itself",
         "transductive": "the query set's batch statistics",
         "untrained": "fresh parameters, adapted alike",
@@ -282,7 +284,9 @@ def _evaluate(run_dir, **settings):
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
-    if "by_presentation" in results["inductive"]:
+    for name, total in results.get("expected_reward", {}).items():
+        print(f"  {name:28} {total['mean']:.3f} ± {total['interval']:.3f}  (expected reward)")
+    if "by_presentation" in results.get("inductive", {}):
         shares = (f"{100 * share:.1f}" for share in results["inductive"]["by_presentation"])
         print(f"  by presentation of a class, %  {', '.join(shares)}")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
@@ -308,6 +312,14 @@ def _draw_look(run_dir):
         print(f"wrote {run_dir / TASK}")
 
 
+def _draw_paths(run_dir):
+    paths = recipes.paths_of_run(run_dir)
+    if paths is not None:
+        path = run_dir / "paths.png"
+        plots.draw_paths(paths, f"{run_dir.name}, tasks of meta_test").savefig(path, dpi=120)
+        print(f"wrote {path}")
+
+
 def _draw_memory(run_dir):
     trace = run_dir / recipes.MEMORY_TRACE
     if trace.exists():
@@ -321,6 +333,8 @@ def _number(results, row):
     result = results[row]
     if results["metric"] == "accuracy":
         return f"{100 * result['mean']:.2f} ± {100 * result['interval']:.2f} %"
+    if results["metric"] == "return":
+        return f"{result['mean']:.3f} ± {result['interval']:.3f}"
     return f"MSE {result['mean']:.3f} ± {result['interval']:.3f}"
 
 

@@ -11,7 +11,9 @@ import jaxmeta
 PACKAGE = Path(jaxmeta.__file__).parent
 
 
-@pytest.mark.parametrize("module", [jaxmeta, jaxmeta.datasets, jaxmeta.networks, jaxmeta.tasks])
+@pytest.mark.parametrize(
+    "module", [jaxmeta, jaxmeta.datasets, jaxmeta.networks, jaxmeta.rl, jaxmeta.tasks]
+)
 def test_every_public_name_is_there_and_explained(module):
     for name in module.__all__:
         assert inspect.getdoc(getattr(module, name)), name
@@ -32,7 +34,7 @@ def test_importing_does_not_start_jax():
 FLOORS = [
     {"cli", "__main__"},
     {"plots", "recipes", "supervisor"},
-    {"training", "learners", "tasks", "analysis"},
+    {"training", "learners", "tasks", "analysis", "rl"},
     {"datasets", "inner", "networks", "losses"},
     {"learner"},
 ]
@@ -70,8 +72,8 @@ def test_imports_run_down_only(path):
         return
     for there in set(imports(path)) - {here}:
         assert floor(there) >= floor(here), f"{path} imports {there}"
-        assert here != "training" or there not in ("learners", "tasks")
-        assert here != "learners" or there not in ("training", "tasks", "datasets")
+        assert here != "training" or there not in ("learners", "tasks", "rl")
+        assert here != "learners" or there not in ("training", "tasks", "datasets", "rl")
 
 
 def test_no_learner_family_imports_another():

@@ -13,6 +13,7 @@ from jaxmeta.plots._analysis import (
 from jaxmeta.plots._episode import confusion, draw_episode, predictions, projection
 from jaxmeta.plots._memory import draw_memory
 from jaxmeta.plots._one_pass import attention_map, draw_look, predictive_band, weight_statistics
+from jaxmeta.plots._returns import draw_paths, episode_returns, regret_curves
 from jaxmeta.plots._runs import (
     adaptation_curves,
     draw_runs,
@@ -33,7 +34,9 @@ __all__ = [
     "draw_episode",
     "draw_look",
     "draw_memory",
+    "draw_paths",
     "draw_runs",
+    "episode_returns",
     "estimators",
     "headline",
     "learning_curves",
@@ -42,6 +45,7 @@ __all__ = [
     "predictive_band",
     "presentation_curves",
     "projection",
+    "regret_curves",
     "residuals",
     "similarities",
     "spectra",

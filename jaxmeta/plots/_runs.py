@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from jaxmeta.plots._returns import episode_returns, regret_curves
+
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -103,7 +105,12 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         for name, result in evaluations.items()
         if "by_presentation" in result.get("inductive", {})
     }
-    columns = 3 if adapting or streaming else 2
+    acting = {
+        name: result
+        for name, result in evaluations.items()
+        if "regret" in result or "by_episode" in result
+    }
+    columns = 3 if adapting or streaming or acting else 2
     figure = Figure(figsize=(5.2 * columns, 3.8), layout="constrained")
     panels = figure.subplots(1, columns)
     several = len(runs) > 1
@@ -113,6 +120,8 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         learning_curves(records, metric=metric, axes=panels[1], label=name)
         if metric == "mean squared error":
             panels[1].set_yscale("log")
+        if metric == "return":
+            panels[0].set_ylabel("minus the return in training")
     for number, name in enumerate(runs):
         if name in adapting:
             label, colour = (name, f"C{number}") if several else ("", None)
@@ -120,9 +129,14 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         if name in streaming:
             label, colour = (name, f"C{number}") if several else ("", None)
             presentation_curves(streaming[name], axes=panels[2], label=label, colour=colour)
+        if name in acting:
+            label, colour = (name, f"C{number}") if several else ("", None)
+            draw = regret_curves if "regret" in acting[name] else episode_returns
+            draw(acting[name], axes=panels[2], label=label, colour=colour)
     for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
         values = [result[row]["mean"] for result in evaluations.values() if row in result]
-        for panel in panels[1:] if values else ():
+        # The whole of a trial is no level for a curve along it.
+        for panel in panels[1 : 2 if acting else None] if values else ():
             label = row.replace("_", " ").replace("raw pixel", "raw-pixel")
             panel.axhline(values[0], color="grey", linestyle=style, label=label)
     for panel in panels:
@@ -141,6 +155,9 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
 
 def headline(evaluation: Mapping) -> str:
     """The main result in one line, with protocol and interval."""
+    if evaluation["metric"] == "return":
+        result = evaluation["return"]
+        return f"{evaluation['setting']}, return {result['mean']:.2f} ± {result['interval']:.2f}"
     result = evaluation["inductive"]
     if evaluation["metric"] == "accuracy":
         value = f"{100 * result['mean']:.2f} ± {100 * result['interval']:.2f} %"

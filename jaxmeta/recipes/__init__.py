@@ -8,6 +8,7 @@ from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
 from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes._replay import Replay, replay_run
+from jaxmeta.recipes._returns import Paths, paths_of_run
 from jaxmeta.recipes._run import read_config, train
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "EpisodeView",
     "Experiment",
     "Look",
+    "Paths",
     "Recipe",
     "Replay",
     "analyse_run",
@@ -26,6 +28,7 @@ __all__ = [
     "find",
     "has_images",
     "look_run",
+    "paths_of_run",
     "read_config",
     "replay_run",
     "train",

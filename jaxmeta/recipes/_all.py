@@ -3,6 +3,7 @@
 import difflib
 
 from jaxmeta.recipes._recipe import Recipe
+from jaxmeta.recipes.agents import AGENTS
 from jaxmeta.recipes.glyphs import GLYPHS
 from jaxmeta.recipes.hyper import HYPER
 from jaxmeta.recipes.memory import MEMORY
@@ -11,7 +12,9 @@ from jaxmeta.recipes.omniglot_metric import OMNIGLOT_METRIC
 from jaxmeta.recipes.quadratic import QUADRATIC
 from jaxmeta.recipes.sinusoid import SINUSOID
 
-ALL: dict[str, Recipe] = SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC | MEMORY | HYPER
+ALL: dict[str, Recipe] = (
+    SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC | MEMORY | HYPER | AGENTS
+)
 
 
 def find(name: str) -> Recipe:

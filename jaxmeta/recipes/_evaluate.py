@@ -14,12 +14,15 @@ import optax
 from jaxmeta.learners.hyper import Gaussian, context_mean, log_density
 from jaxmeta.learners.memory import nearest_seen, reads_and_writes
 from jaxmeta.learners.metric import nearest_neighbour
+from jaxmeta.recipes._agents import Worlds
 from jaxmeta.recipes._all import ALL
 from jaxmeta.recipes._experiment import STREAMS_AT_ONCE, Experiment
 from jaxmeta.recipes._hyper import Conditional
 from jaxmeta.recipes._memory import Mann, Streams
 from jaxmeta.recipes._metric import METRIC
 from jaxmeta.recipes._recipe import Images, Recipe
+from jaxmeta.recipes._returns import METRIC as RETURN
+from jaxmeta.recipes._returns import return_results
 from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream, versions
 from jaxmeta.training import evaluate, evaluate_stream
 from jaxmeta.training.checkpoint import write_json
@@ -66,7 +69,7 @@ def evaluate_run(
     results: dict[str, Any] = {
         "recipe": name,
         "setting": next(iter(experiment.meta_test)),
-        "metric": "accuracy" if isinstance(recipe.task, Images | Streams) else "mean squared error",
+        "metric": _metric_of(recipe.task),
         "paper": recipe.paper,
         "published": recipe.published,
         "seed": recipe.outer.seed,
@@ -76,6 +79,10 @@ def evaluate_run(
         "n_episodes": n_episodes,
         "versions": versions(),
     }
+    if isinstance(recipe.task, Worlds):
+        results |= return_results(recipe, experiment, params, start, key, n_episodes)
+        write_json(run_dir / file, results)
+        return results
     if isinstance(recipe.task, Streams):
         results |= _stream_results(recipe.task, experiment, params, start, sample, key, n_episodes)
         write_json(run_dir / file, results)
@@ -98,6 +105,12 @@ def evaluate_run(
         )
     write_json(run_dir / file, results)
     return results
+
+
+def _metric_of(task):
+    if isinstance(task, Worlds):
+        return RETURN
+    return "accuracy" if isinstance(task, Images | Streams) else "mean squared error"
 
 
 def _stream_results(task, experiment, params, start, sample, key, n_episodes):

@@ -3,14 +3,14 @@
 import math
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
-from jaxmeta import datasets, losses, tasks
-from jaxmeta.learner import Learner
+from jaxmeta import datasets, losses, rl, tasks
 from jaxmeta.learners.gradient import counting_steps
+from jaxmeta.recipes._agents import MamlRl, Rl2, Worlds
 from jaxmeta.recipes._hyper import OnePass
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
 from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Snail, Streams
@@ -25,7 +25,7 @@ from jaxmeta.recipes._recipe import (
     SigmoidUnits,
     check_numbers,
 )
-from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream
+from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream, make_step
 from jaxmeta.training.step import Sample
 
 STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
@@ -34,9 +34,9 @@ STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 class Experiment(NamedTuple):
     """A recipe, built."""
 
-    learner: Learner  # as trained
-    at_test: Learner  # as evaluated
-    after: Callable[[int], Learner]  # as evaluated after that many inner steps
+    learner: Any  # as trained: a Learner, or of tasks to act in an rl.Agent
+    at_test: Any  # as evaluated
+    after: Callable[[int], Any]  # as evaluated after that many inner steps
     inner_steps: range  # numbers of them to test after; empty for learners without an inner loop
     tx: optax.GradientTransformation
     meta_train: Sample
@@ -45,6 +45,7 @@ class Experiment(NamedTuple):
     metric: Callable
     tasks_at_once: int | None
     devices: int
+    make_step: Callable = make_step
 
 
 def build(recipe: Recipe) -> Experiment:
@@ -55,6 +56,8 @@ def build(recipe: Recipe) -> Experiment:
       FileNotFoundError: the data set's files are not there.
     """
     check_numbers(recipe)
+    if isinstance(recipe.task, Worlds):
+        return _acting(recipe)
     if isinstance(recipe.task, Images):
         meta_train, meta_val, meta_test = _image_samples(recipe.task)
         n_outputs, loss_fn = recipe.task.n_way, optax.softmax_cross_entropy
@@ -106,6 +109,35 @@ def build(recipe: Recipe) -> Experiment:
 def _devices(meta_batch_size):
     """As many devices of each process as the tasks can be shared among."""
     return math.gcd(jax.local_device_count(), max(meta_batch_size // jax.process_count(), 1))
+
+
+def _acting(recipe):
+    config, task, outer = recipe.learner, recipe.task, recipe.outer
+    if not isinstance(config, Rl2 | MamlRl):
+        raise ValueError(f"{task.setting} is for agents, got {type(config).__name__}.")
+    agent, sample = config.build(recipe.net, task), task.build().sample
+    is_maml = isinstance(config, MamlRl) and jax.default_backend() == "cpu"
+    return Experiment(
+        learner=agent,
+        at_test=agent,
+        after=lambda _: agent,
+        inner_steps=range(0),
+        tx=config.optimiser(outer),
+        meta_train=sample,
+        validation=Validation(
+            sample,
+            every=outer.validate_every,
+            n_episodes=outer.validation_episodes,
+            metric=config.metric,
+            make_evaluate=rl.make_evaluate_returns,
+        ),
+        meta_test={task.setting: sample},
+        metric=config.metric,
+        tasks_at_once=None,
+        # Measured on two cores: twice as fast for MAML, slower for the small steps of a memory.
+        devices=_devices(outer.meta_batch_size) if is_maml else 1,
+        make_step=config.make_step(),
+    )
 
 
 def use_all_cores() -> None:

@@ -8,6 +8,7 @@ import jax.nn.initializers as init
 import optax
 
 from jaxmeta import networks
+from jaxmeta.recipes._agents import MamlRl, Memory, Rl2, Worlds
 from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
 from jaxmeta.recipes._images import ImageSource
 from jaxmeta.recipes._learners import (
@@ -207,8 +208,8 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams
-    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented
+    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
+    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory
     learner: (
         Maml
         | Anil
@@ -230,6 +231,8 @@ class Recipe:
         | Mann
         | Snail
         | MetaNetworks
+        | Rl2
+        | MamlRl
     )
     outer: Outer = Outer()
     test_episodes: int = 600

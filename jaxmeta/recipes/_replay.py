@@ -8,7 +8,7 @@ import jax
 
 from jaxmeta.recipes._experiment import build
 from jaxmeta.recipes._run import TRAINING, read_config, stream
-from jaxmeta.training import MetaState, init_state, make_step, restore
+from jaxmeta.training import MetaState, init_state, restore
 from jaxmeta.training.checkpoint import Checkpoints
 from jaxmeta.training.fit import split_key
 from jaxmeta.training.guards import TaskNumbers, first_bad_operation, look_at_tasks
@@ -61,7 +61,7 @@ def replay_run(run_dir: str | Path, *, step: int) -> Replay:
 def _advance(experiment, outer, state: MetaState, key: jax.Array, step: int) -> MetaState:
     for steps_per_call in (outer.steps_per_call, 1):
         calls = (step - int(state.step)) // steps_per_call
-        run = make_step(
+        run = experiment.make_step(
             experiment.learner,
             experiment.tx,
             experiment.meta_train,

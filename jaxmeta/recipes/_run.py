@@ -51,6 +51,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
+        make_step=experiment.make_step,
     )
 
 

@@ -82,6 +82,7 @@ def fit(
     devices: int = 1,
     config: Any = None,
     show_progress: bool = True,
+    make_step: Callable = make_step,
 ) -> Fitted:
     """Trains for `steps` meta-steps, to be stopped and resumed at any moment.
 
@@ -101,6 +102,8 @@ def fit(
         tenth of `steps`.
       config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`.
       show_progress: a bar with rate and time left, and a line for every validation.
+      make_step: another way to the step, taking and giving what `jaxmeta.make_step` does, such as
+        `rl.ppo()` for agents.
 
     Returns `Fitted`; on Ctrl-C or SIGTERM the state is saved first and `is_complete` is False.
 

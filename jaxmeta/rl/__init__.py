@@ -1,0 +1,40 @@
+"""Meta-reinforcement learning: tasks are environments, agents act and learn in one program."""
+
+from jaxmeta.rl import bandits, environments
+from jaxmeta.rl._maml_rl import maml_rl
+from jaxmeta.rl._rl2 import rl2
+from jaxmeta.rl._rollout import rollout
+from jaxmeta.rl._snail import snail
+from jaxmeta.rl._trust_region import trust_region_step
+from jaxmeta.rl.advantages import gae, linear_baseline, no_baseline
+from jaxmeta.rl.agent import Agent
+from jaxmeta.rl.evaluate import Returns, evaluate_returns, make_evaluate_returns
+from jaxmeta.rl.inner_losses import dice, low_variance_curvature, surrogate
+from jaxmeta.rl.recurrent import MemoryPolicy, gru, lstm
+from jaxmeta.rl.updates import a2c, ppo, trpo
+
+__all__ = [
+    "Agent",
+    "MemoryPolicy",
+    "Returns",
+    "a2c",
+    "bandits",
+    "dice",
+    "environments",
+    "evaluate_returns",
+    "gae",
+    "gru",
+    "linear_baseline",
+    "low_variance_curvature",
+    "lstm",
+    "make_evaluate_returns",
+    "maml_rl",
+    "no_baseline",
+    "ppo",
+    "rl2",
+    "rollout",
+    "snail",
+    "surrogate",
+    "trpo",
+    "trust_region_step",
+]

@@ -1,0 +1,98 @@
+"""What is known about bandits: strategies to compare with, and the best that can be done.
+
+A strategy is `(successes, failures, key) -> arm` from counts `[n_arms]`.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Strategy = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+MOST_PULLS = 12  # for which all counts are gone through
+
+
+def thompson(successes, failures, key):
+    """Pulls the best arm of a draw from the posterior Beta(1 + successes, 1 + failures)."""
+    return jnp.argmax(jax.random.beta(key, 1 + successes, 1 + failures))
+
+
+def greedy(successes, failures, key):
+    """Pulls the arm of the best posterior mean; ties are broken at random."""
+    return _best((1 + successes) / (2 + successes + failures), key)
+
+
+def ucb1(scale: float = 1.0) -> Strategy:
+    """Pulls the arm of the best upper bound `mean + scale * sqrt(2 log t / n)`.
+
+    Auer, Cesa-Bianchi & Fischer, "Finite-time Analysis of the Multiarmed Bandit Problem", Machine
+    Learning 47, 2002, with its constant for scale 1; the counts begin with one success and one
+    failure of every arm, as in Duan et al. 2016.
+    """
+
+    def strategy(successes, failures, key):
+        pulls = successes + failures + 2
+        width = scale * jnp.sqrt(2 * jnp.log(jnp.sum(pulls)) / pulls)
+        return _best((1 + successes) / pulls + width, key)
+
+    return strategy
+
+
+def _best(values, key):
+    return jax.random.categorical(key, jnp.where(values == jnp.max(values), 0.0, -jnp.inf))
+
+
+def play(strategy: Strategy, key: jax.Array, arms: jax.Array, n_pulls: int) -> jax.Array:
+    """The arms `[n_pulls]` that a strategy pulls in a Bernoulli bandit."""
+
+    def pull(counts, key):
+        key_arm, key_reward = jax.random.split(key)
+        arm = strategy(*counts, key_arm)
+        won = jax.random.bernoulli(key_reward, arms[arm])
+        successes, failures = counts
+        return (successes.at[arm].add(won), failures.at[arm].add(~won)), arm
+
+    zeros = jnp.zeros_like(arms)
+    return jax.lax.scan(pull, (zeros, zeros), jax.random.split(key, n_pulls))[1]
+
+
+def expected_regret(arms: jax.Array, pulled: jax.Array) -> jax.Array:
+    """What the best arm would have paid more on average, summed up to each pull: `[n_pulls]`."""
+    return jnp.cumsum(jnp.max(arms) - arms[pulled])
+
+
+def bayes_optimal(n_arms: int, n_pulls: int) -> np.ndarray:
+    """Expected reward at each pull under the best strategy there is, `[n_pulls]`; exact.
+
+    Bernoulli arms with probabilities from U[0, 1], by dynamic programming over the counts of all
+    arms, whose order does not matter.
+
+    Raises:
+      ValueError: `n_arms` or `n_pulls` is below 1, or `n_pulls` above 12: too many counts.
+    """
+    if n_arms < 1 or not 1 <= n_pulls <= MOST_PULLS:
+        raise ValueError(
+            f"n_arms must be >= 1 and n_pulls in 1..{MOST_PULLS}, got {n_arms} and {n_pulls}."
+        )
+
+    @cache
+    def best(counts, left):  # counts: of the arms pulled so far, sorted (successes, failures)
+        if not left:
+            return np.zeros(0)
+        choices = set(counts) | ({(0, 0)} if len(counts) < n_arms else set())
+        futures = []
+        for successes, failures in choices:
+            rest = list(counts)
+            if (successes, failures) in rest:
+                rest.remove((successes, failures))
+            mean = (1 + successes) / (2 + successes + failures)
+            won = tuple(sorted([*rest, (successes + 1, failures)]))
+            lost = tuple(sorted([*rest, (successes, failures + 1)]))
+            after = mean * best(won, left - 1) + (1 - mean) * best(lost, left - 1)
+            futures.append(np.concatenate([[mean], after]))
+        return max(futures, key=np.sum)
+
+    return best((), n_pulls)

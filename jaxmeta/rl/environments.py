@@ -1,0 +1,217 @@
+"""Tasks to act in: pure functions of explicit state, with the field's own small environments.
+
+A task is the parameters of an environment: the arms of a bandit, the tables of an MDP, a goal. An
+episode begins with `reset` and ends after `horizon` steps, or when a step says so.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.rl.distributions import Continuous, Discrete
+
+Task = Any
+
+
+class Step(NamedTuple):
+    """What an action leads to."""
+
+    state: Any
+    observation: jax.Array  # [O]
+    reward: jax.Array  # scalar
+    done: jax.Array  # bool; the episode ends here, before its horizon
+
+
+class Environment(NamedTuple):
+    """A distribution of tasks, and how they answer to actions."""
+
+    sample: Callable[[jax.Array], Task]
+    """`key -> task`: parameters of one task, any pytree of arrays."""
+    reset: Callable[[jax.Array, Task], tuple[Any, jax.Array]]
+    """`(key, task) -> (state, observation)`: the first of an episode."""
+    step: Callable[[jax.Array, Any, jax.Array, Task], Step]
+    """`(key, state, action, task) -> Step`."""
+    actions: Discrete | Continuous
+    horizon: int
+    """steps of an episode at most"""
+
+
+def bernoulli_bandits(n_arms: int) -> Environment:
+    """Arms that pay 1 with probabilities drawn from U[0, 1], else 0; one pull is an episode.
+
+    The bandits of Duan et al. 2016, section 3.1, and of Wang et al. 2016 with independent arms. A
+    task is the probabilities `[n_arms]`.
+
+    Raises:
+      ValueError: fewer than 2 arms.
+    """
+
+    def pay(key, arm):
+        return jax.random.bernoulli(key, arm).astype(jnp.float32)
+
+    return _bandits(n_arms, jax.random.uniform, pay)
+
+
+def gaussian_bandits(n_arms: int, *, std: float = 1.0) -> Environment:
+    """Arms that pay N(mean, std^2), the means drawn from N(0, 1); one pull is an episode.
+
+    A task is the means `[n_arms]`.
+
+    Raises:
+      ValueError: fewer than 2 arms, or `std` below 0.
+    """
+    if not std >= 0:
+        raise ValueError(f"std must be >= 0, got {std}.")
+
+    def pay(key, arm):
+        return arm + std * jax.random.normal(key)
+
+    return _bandits(n_arms, jax.random.normal, pay)
+
+
+def _bandits(n_arms, draw, pay):
+    if n_arms < 2:
+        raise ValueError(f"n_arms must be >= 2, got {n_arms}.")
+    nothing = jnp.ones  # There is nothing to see.
+
+    def sample(key):
+        return draw(key, (n_arms,))
+
+    def reset(key, task):
+        del key, task
+        return (), nothing(1)
+
+    def step(key, state, action, task):
+        return Step(state, nothing(1), pay(key, task[action]), jnp.array(True))
+
+    return Environment(sample, reset, step, Discrete(n_arms), horizon=1)
+
+
+class TabularTask(NamedTuple):
+    """An MDP in tables."""
+
+    transition: jax.Array  # [states, actions, states], log-probabilities
+    reward: jax.Array  # [states, actions], mean
+
+
+def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -> Environment:
+    """Random MDPs of Duan et al. 2016, section 3.2.
+
+    Transitions are drawn from a flat Dirichlet distribution, mean rewards from N(1, 1); a reward is
+    N(mean, 1). An episode begins in state 0. The observation is the state, one-hot.
+
+    Raises:
+      ValueError: a number is below 1.
+    """
+    for name, number in (("n_states", n_states), ("n_actions", n_actions), ("horizon", horizon)):
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+
+    def sample(key):
+        key_transition, key_reward = jax.random.split(key)
+        shape = (n_states, n_actions)
+        transition = jax.random.loggamma(key_transition, jnp.ones((*shape, n_states)))
+        reward = 1 + jax.random.normal(key_reward, shape)
+        return TabularTask(jax.nn.log_softmax(transition), reward)
+
+    def reset(key, task):
+        del key, task
+        return jnp.array(0), jax.nn.one_hot(0, n_states)
+
+    def step(key, state, action, task):
+        key_state, key_reward = jax.random.split(key)
+        reward = task.reward[state, action] + jax.random.normal(key_reward)
+        state = jax.random.categorical(key_state, task.transition[state, action])
+        return Step(state, jax.nn.one_hot(state, n_states), reward, jnp.array(False))
+
+    return Environment(sample, reset, step, Discrete(n_actions), horizon)
+
+
+def minus_distance(offset: jax.Array) -> jax.Array:
+    """Reward of the environment released with MAML: minus the distance to the goal."""
+    return -jnp.linalg.norm(offset)
+
+
+def minus_squared_distance(offset: jax.Array) -> jax.Array:
+    """Reward in the words of the MAML paper: minus the squared distance to the goal."""
+    return -jnp.sum(offset**2)
+
+
+def navigation(
+    *, reward: Callable[[jax.Array], jax.Array] = minus_distance, horizon: int = 100
+) -> Environment:
+    """A point in the plane moves to a goal that it does not see; Finn et al. 2017, section 5.3.
+
+    A task is the goal `[2]`, uniform in [-0.5, 0.5]^2. An episode begins in the origin; each step
+    adds the action, clipped to 0.1 in each coordinate; the observation is the position. It ends
+    within 0.01 of the goal in each coordinate, as in the released environment.
+
+    Args:
+      reward: of the offset `[2]` from the goal after the move.
+      horizon: steps of an episode.
+
+    Raises:
+      ValueError: `horizon` is below 1.
+    """
+    if horizon < 1:
+        raise ValueError(f"horizon must be >= 1, got {horizon}.")
+
+    def sample(key):
+        return jax.random.uniform(key, (2,), minval=-0.5, maxval=0.5)
+
+    def reset(key, task):
+        del key, task
+        return jnp.zeros(2), jnp.zeros(2)
+
+    def step(key, state, action, task):
+        del key
+        state = state + jnp.clip(action, -0.1, 0.1)
+        offset = state - task
+        return Step(state, state, reward(offset), jnp.all(jnp.abs(offset) < 0.01))
+
+    return Environment(sample, reset, step, Continuous(2), horizon)
+
+
+def from_gymnax(environment: Any, sample: Callable[[jax.Array], Task], horizon: int) -> Environment:
+    """An environment of gymnax; a task is its `EnvParams`, which `sample` draws.
+
+    Example: poles of unknown length.
+
+        cart, params = gymnax.make("CartPole-v1")
+        poles = from_gymnax(
+            cart, lambda key: params.replace(length=jax.random.uniform(key, (), float, 0.2, 1)), 200
+        )
+
+    Args:
+      environment: with gymnax's `reset_env`, `step_env` and `action_space`.
+      sample: `key -> EnvParams`.
+      horizon: steps of an episode.
+
+    Raises:
+      ValueError: `horizon` is below 1.
+      TypeError: its action space is neither discrete nor a box of rank one.
+    """
+    if horizon < 1:
+        raise ValueError(f"horizon must be >= 1, got {horizon}.")
+    space = environment.action_space(environment.default_params)
+    if hasattr(space, "n"):
+        actions: Discrete | Continuous = Discrete(int(space.n))
+    elif len(space.shape) == 1:
+        actions = Continuous(space.shape[0])
+    else:
+        raise TypeError(f"the action space must be discrete or a vector's, got {space}.")
+
+    def reset(key, task):
+        observation, state = environment.reset_env(key, task)
+        return state, observation.ravel()
+
+    def step(key, state, action, task):
+        if isinstance(actions, Continuous):
+            action = jnp.clip(action, space.low, space.high)
+        # Not `step`, which resets by itself and hides the last observation.
+        observation, state, reward, done, *_ = environment.step_env(key, state, action, task)
+        return Step(state, observation.ravel(), jnp.asarray(reward, jnp.float32), done)
+
+    return Environment(sample, reset, step, actions, horizon)

@@ -1,0 +1,88 @@
+"""Returns of an agent over tasks, reproducible like the episodes of `jaxmeta.evaluate`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.rl.agent import Agent
+from jaxmeta.training.evaluate import over_episodes
+
+TASKS_AT_ONCE = 50  # by vmap, where no other number is given
+
+
+class Returns(NamedTuple):
+    """Returns over tasks: after each inner step, or of each episode of a trial."""
+
+    mean: float  # of the metric
+    interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_tasks)
+    per_task: np.ndarray  # [n_tasks, K]
+    at: np.ndarray  # [K], means
+    at_interval: np.ndarray  # [K]
+
+
+def evaluate_returns(
+    agent: Agent,
+    params: Any,
+    sample: Callable[[jax.Array], Any],
+    *,
+    n_episodes: int,
+    key: jax.Array,
+    metric: Callable[[jax.Array], jax.Array] = jnp.sum,
+    episodes_at_once: int = TASKS_AT_ONCE,
+) -> Returns:
+    """Tests an agent in tasks; task i has the key `fold_in(key, i)`, so two agents meet the same.
+
+    Args:
+      agent: any agent.
+      params: its meta-parameters.
+      sample: `key -> task`, of an environment.
+      n_episodes: number of tasks.
+      key: seed of the tasks.
+      metric: of the returns `[K]` of one task; the sum is a whole trial's.
+      episodes_at_once: tasks batched together by `vmap`.
+
+    Raises:
+      ValueError: a count is below 1.
+      FloatingPointError: a return is not finite.
+    """
+    run = make_evaluate_returns(
+        agent, sample, n_episodes=n_episodes, metric=metric, episodes_at_once=episodes_at_once
+    )
+    return run(params, key)
+
+
+def make_evaluate_returns(
+    agent: Agent,
+    sample: Callable[[jax.Array], Any],
+    *,
+    n_episodes: int,
+    metric: Callable[[jax.Array], jax.Array] = jnp.sum,
+    episodes_at_once: int = TASKS_AT_ONCE,
+) -> Callable[[Any, jax.Array], Returns]:
+    """`evaluate_returns` compiled once, for many parameters."""
+
+    def score(params, key):
+        key_task, key_agent = jax.random.split(key)
+        returns = agent.test(params, key_agent, sample(key_task)).returns
+        return metric(returns), returns
+
+    compiled = over_episodes(score, n_episodes, min(episodes_at_once, n_episodes))
+
+    def run(params, key):
+        values, per_task = map(np.asarray, compiled(params, key))
+        if not np.isfinite(per_task).all():
+            task = int(np.argwhere(~np.isfinite(per_task))[0][0])
+            raise FloatingPointError(f"the returns in task {task} are not finite.")
+        factor = 1.96 / np.sqrt(n_episodes)
+        return Returns(
+            float(values.mean()),
+            float(factor * values.std()),
+            per_task,
+            per_task.mean(0),
+            factor * per_task.std(0),
+        )
+
+    return run

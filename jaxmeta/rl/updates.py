@@ -1,0 +1,289 @@
+"""Outer updates of agents: A2C, PPO, TRPO, each a `make_step` for `jaxmeta.fit`.
+
+Every one of them acts in a batch of tasks and then changes the parameters, in one compiled
+program, and serves every agent.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxmeta.rl._trust_region import trust_region_step
+from jaxmeta.rl.advantages import masked_mean, normalised
+from jaxmeta.rl.agent import Agent
+from jaxmeta.training.constants import hoist_constants
+from jaxmeta.training.step import MetaState, StepInfo
+
+MakeStep = Callable[..., Callable]
+
+
+def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
+    """One step of the outer optimiser along the policy gradient.
+
+    Mnih et al., "Asynchronous Methods for Deep Reinforcement Learning", ICML 2016,
+    https://arxiv.org/abs/1602.01783; here the actors are in step. For agents without values, such
+    as `maml_rl`, this is their plain meta-gradient in any optax optimiser.
+
+    Args:
+      value_weight: of the values' squared error.
+      entropy_weight: of the entropy of the policy.
+
+    Returns a function like `jaxmeta.make_step`, of an agent.
+    """
+
+    def make_update(agent, tx, shared):
+        del shared
+        gain = _plain
+
+        def update(state, batch, key):
+            del key
+            grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(state.params)
+            return *_apply(tx, grads, state.params, state.opt_state), optax.tree.norm(grads)
+
+        return update
+
+    return _make_step(make_update)
+
+
+def ppo(
+    *,
+    epochs: int = 4,
+    minibatches: int = 4,
+    clip: float = 0.2,
+    value_weight: float = 0.5,
+    entropy_weight: float = 0.01,
+) -> MakeStep:
+    """Some epochs of steps on the clipped surrogate over minibatches of tasks.
+
+    Schulman, Wolski, Dhariwal, Radford & Klimov, "Proximal Policy Optimization Algorithms", 2017,
+    https://arxiv.org/abs/1707.06347, equations 7 and 9. Advantages are normalised over the batch.
+
+    Args:
+      epochs: passes over the batch.
+      minibatches: of each pass; must divide the meta-batch.
+      clip: largest change of a probability's ratio that still pays.
+      value_weight: of the values' squared error.
+      entropy_weight: of the entropy of the policy.
+
+    Returns a function like `jaxmeta.make_step`, of an agent.
+
+    Raises:
+      ValueError: a count is below 1, or `clip` is not above 0.
+    """
+    for name, number in (("epochs", epochs), ("minibatches", minibatches)):
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+    if not clip > 0:
+        raise ValueError(f"clip must be > 0, got {clip}.")
+
+    def gain(log_ratio, advantages):
+        ratio = jnp.exp(log_ratio)
+        return jnp.minimum(ratio * advantages, jnp.clip(ratio, 1 - clip, 1 + clip) * advantages)
+
+    def make_update(agent, tx, shared):
+        def one(carry, batch):
+            params, opt_state = carry
+            grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(params)
+            return _apply(tx, grads, params, opt_state), optax.tree.norm(grads)
+
+        def update(state, batch, key):
+            tasks = len(batch.mean_return)
+            advantages = normalised(batch.advantages, batch.is_valid)
+            batch = batch._replace(advantages=advantages)
+
+            def epoch(carry, key):
+                order = jax.random.permutation(key, tasks).reshape(minibatches, -1)
+                parts = jax.tree.map(lambda leaf: leaf[order], batch)
+                return jax.lax.scan(one, carry, shared(parts, axis=1))
+
+            carry = (state.params, state.opt_state)
+            carry, norms = jax.lax.scan(epoch, carry, jax.random.split(key, epochs))
+            return *carry, jnp.mean(norms)
+
+        return update
+
+    return _make_step(make_update, minibatches)
+
+
+def trpo(
+    *,
+    max_kl: float = 0.01,
+    damping: float = 1e-5,
+    cg_iterations: int = 10,
+    backtracks: int = 15,
+    backtrack_ratio: float = 0.5,
+) -> MakeStep:
+    """A trust region step, `rl.trust_region_step`; the outer optimiser is not used.
+
+    For agents without values: nothing here would learn them.
+
+    Returns a function like `jaxmeta.make_step`, of an agent.
+
+    Raises:
+      ValueError: a number is out of its range.
+    """
+    for name, value in (("max_kl", max_kl), ("cg_iterations", cg_iterations)):
+        if not value > 0:
+            raise ValueError(f"{name} must be > 0, got {value}.")
+    if backtracks < 1 or not 0 < backtrack_ratio < 1:
+        raise ValueError(
+            "backtracks must be >= 1 and backtrack_ratio in (0, 1), got "
+            f"{backtracks} and {backtrack_ratio}."
+        )
+
+    def make_update(agent, tx, shared):
+        del tx, shared
+
+        def update(state, batch, key):
+            del key
+            if batch.targets is not None:
+                raise ValueError("trpo is for agents without values: take ppo or a2c.")
+
+            def outputs(params):
+                return _replays(agent, params, batch).distribution
+
+            def kl(distribution):
+                divergence = batch.distribution.kl(distribution)
+                return jnp.mean(jax.vmap(masked_mean)(divergence, batch.is_valid))
+
+            params, info = trust_region_step(
+                state.params,
+                _loss(agent, batch, _plain, 0.0, 0.0),
+                outputs,
+                kl,
+                max_kl=max_kl,
+                damping=damping,
+                cg_iterations=cg_iterations,
+                backtracks=backtracks,
+                backtrack_ratio=backtrack_ratio,
+            )
+            return params, state.opt_state, info.grad_norm
+
+        return update
+
+    return _make_step(make_update)
+
+
+def _plain(log_ratio, advantages):
+    return jnp.exp(log_ratio) * advantages
+
+
+def _replays(agent, params, batch):
+    return jax.vmap(agent.replay, in_axes=(None, 0))(params, batch)
+
+
+def _loss(agent, batch, gain, value_weight, entropy_weight):
+    """Mean over tasks of the mean over steps."""
+
+    def mean(values):
+        return jnp.mean(jax.vmap(masked_mean)(values, batch.is_valid))
+
+    def loss(params):
+        replay = _replays(agent, params, batch)
+        total = -mean(gain(replay.log_ratio, batch.advantages)) - jnp.mean(replay.credit)
+        if replay.values is not None:
+            total += value_weight * mean((replay.values - batch.targets) ** 2)
+        if entropy_weight:
+            total -= entropy_weight * mean(replay.distribution.entropy())
+        return total
+
+    return loss
+
+
+def _apply(tx, grads, params, opt_state):
+    updates, opt_state = tx.update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+
+def _make_step(make_update, minibatches=1):
+    def make_step(
+        agent: Agent,
+        tx: optax.GradientTransformation,
+        sample: Callable,
+        *,
+        meta_batch_size: int,
+        steps_per_call: int = 1,
+        tasks_at_once: int | None = None,
+        devices: int = 1,
+    ) -> Callable:
+        """The compiled step `(state, key) -> (state, info)`; info's loss is minus the mean return.
+
+        Task i of step t has the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a
+        step whose return or gradient is not finite changes nothing.
+        """
+        _check(meta_batch_size, steps_per_call, tasks_at_once, devices, minibatches)
+        shared = _sharing(devices)
+        update = make_update(agent, tx, shared)
+
+        def meta_step(state, key):
+            key_step = jax.random.fold_in(key, state.step)
+            numbers = shared(jnp.arange(meta_batch_size))
+
+            def act(number):
+                key_task, key_agent = jax.random.split(jax.random.fold_in(key_step, number))
+                return agent.collect(state.params, key_agent, sample(key_task))
+
+            batch = shared(jax.lax.stop_gradient(jax.vmap(act)(numbers)))
+            key_update = jax.random.fold_in(key_step, meta_batch_size)
+            params, opt_state, norm = update(state, batch, key_update)
+            info = StepInfo(-jnp.mean(batch.mean_return), norm)
+            new = MetaState(params, opt_state, state.step + 1)
+            is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
+            return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
+
+        def steps(state, key):
+            return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
+
+        compiled = hoist_constants(steps, donate_argnums=0)
+        if devices == 1:
+            return compiled
+        everywhere = NamedSharding(_mesh(devices), P())
+        # From the first call on where later ones have it, or the second would compile anew.
+        return lambda state, key: compiled(jax.device_put(state, everywhere), key)
+
+    return make_step
+
+
+def _sharing(devices):
+    """Spreads the task axis of a tree over local devices."""
+    if devices == 1:
+        return lambda tree, axis=0: tree
+    mesh = _mesh(devices)
+
+    def shared(tree, axis=0):
+        sharding = NamedSharding(mesh, P(*[None] * axis, "tasks"))
+        return jax.lax.with_sharding_constraint(tree, sharding)
+
+    return shared
+
+
+def _mesh(devices):
+    return Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))
+
+
+def _check(meta_batch_size, steps_per_call, tasks_at_once, devices, minibatches):
+    for name, number in (
+        ("meta_batch_size", meta_batch_size),
+        ("steps_per_call", steps_per_call),
+        ("devices", devices),
+    ):
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
+    if jax.process_count() > 1:
+        raise ValueError(f"agents train in one process, got {jax.process_count()}.")
+    if tasks_at_once is not None:
+        raise ValueError(f"tasks_at_once must be None for agents, got {tasks_at_once}.")
+    if meta_batch_size % (minibatches * devices):
+        raise ValueError(
+            f"minibatches * devices = {minibatches * devices} must divide meta_batch_size, "
+            f"got {meta_batch_size}."
+        )
+    if devices > jax.local_device_count():
+        raise ValueError(
+            f"devices must be at most the {jax.local_device_count()} local devices, got {devices}."
+        )
