@@ -3,9 +3,9 @@
     pip install -e '.[grain]' && python benchmarks/episodes_from_disk.py
 
 takes a minute on two cores. 5-way 1-shot with 15 queries a class, of the 28x28 glyphs, in batches
-of 32 episodes; from ArrayRecord and from PNG files, read by threads and by two processes. The machine's page cache holds the files, so this is
-the cost of drawing, reading and decoding, not that of a disk. Writes
-`benchmarks/results/episodes_from_disk.json`.
+of 32 episodes; from ArrayRecord and from PNG files, read by threads and by two processes. The
+machine's page cache holds the files, so this is the cost of drawing, reading and decoding, not that
+of a disk. Writes `benchmarks/results/episodes_from_disk.json`.
 """
 
 import json
