@@ -85,6 +85,33 @@ class Navigation:
 
 
 @dataclasses.dataclass(frozen=True)
+class HalfCheetah:
+    """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
+
+    goal: Literal["direction", "velocity"] = "direction"
+    """what differs from task to task"""
+    backend: Literal["generalized", "spring", "positional", "mjx"] = "generalized"
+    """physics; only generalized and mjx compare with papers"""
+    horizon: int = 200
+    """steps of an episode"""
+    trial: int = 2
+    """episodes of a trial, for agents with a memory"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        worlds = {
+            "direction": rl.locomotion.half_cheetah_direction,
+            "velocity": rl.locomotion.half_cheetah_velocity,
+        }
+        return worlds[self.goal](backend=self.backend, horizon=self.horizon)
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"half-cheetah {self.goal}, Brax {self.backend}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Memory:
     """The memory of a policy."""
 
@@ -215,4 +242,4 @@ class MamlRl:
         return returns[max(self.inner_steps, 1)]
 
 
-Worlds = Bandits | TabularMdps | Navigation
+Worlds = Bandits | TabularMdps | Navigation | HalfCheetah

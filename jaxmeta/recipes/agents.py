@@ -2,7 +2,15 @@
 
 import dataclasses
 
-from jaxmeta.recipes._agents import Bandits, MamlRl, Memory, Navigation, Rl2, TabularMdps
+from jaxmeta.recipes._agents import (
+    Bandits,
+    HalfCheetah,
+    MamlRl,
+    Memory,
+    Navigation,
+    Rl2,
+    TabularMdps,
+)
 from jaxmeta.recipes._recipe import Mlp, Outer, Recipe
 
 _PPO = "PPO, not TRPO, with values read from the policy's own features"
@@ -42,6 +50,16 @@ _MAML = Recipe(
         validation_episodes=40,
     ),
     test_episodes=400,
+)
+_CHEETAH = dataclasses.replace(
+    _MAML,
+    paper="Finn et al. 2017, section 5.3 and table 5, MAML, half-cheetah forward or backward",
+    published="-50.69, 293.19, 313.48, 315.65 after 0, 1, 2, 3 gradient steps",
+    changes="physics of Brax, generalized, with 17 observations, not MuJoCo with 20; exact "
+    "Hessian-vector products; the low-variance-curvature estimator",
+    task=HalfCheetah(),
+    outer=dataclasses.replace(_MAML.outer, meta_batch_size=40),
+    test_episodes=40,
 )
 AGENTS = {
     "bandit-rl2-5a10": _RL2,
@@ -95,6 +113,13 @@ AGENTS = {
         paper="Finn et al. 2017, section 5.3, the baseline pretrained on all tasks together",
         published="none as a number: figure 4",
         learner=MamlRl(inner_steps=0),
+    ),
+    "half-cheetah-direction-maml": _CHEETAH,
+    "half-cheetah-velocity-maml": dataclasses.replace(
+        _CHEETAH,
+        paper="Finn et al. 2017, section 5.3 and figure 5, MAML, half-cheetah velocity",
+        published="a figure only; -139.0 ± 18.9 in Raghu et al. 2020, table 2",
+        task=HalfCheetah(goal="velocity"),
     ),
     "navigation-rl2": dataclasses.replace(
         _RL2,

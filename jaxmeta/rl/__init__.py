@@ -1,6 +1,6 @@
 """Meta-reinforcement learning: tasks are environments, agents act and learn in one program."""
 
-from jaxmeta.rl import bandits, environments
+from jaxmeta.rl import bandits, environments, locomotion
 from jaxmeta.rl._maml_rl import maml_rl
 from jaxmeta.rl._rl2 import rl2
 from jaxmeta.rl._rollout import rollout
@@ -25,6 +25,7 @@ __all__ = [
     "gae",
     "gru",
     "linear_baseline",
+    "locomotion",
     "low_variance_curvature",
     "lstm",
     "make_evaluate_returns",

@@ -76,7 +76,7 @@ def test_navigation_clips_and_pays(reward, expected):
 
 
 def test_an_environment_of_gymnax_fits():
-    gymnax = pytest.importorskip("gymnax", reason="needs the extra `gymnax`")
+    gymnax = pytest.importorskip("gymnax", reason="needs the extra `gymnax`", exc_type=ImportError)
     cart, params = gymnax.make("CartPole-v1")
     poles = environments.from_gymnax(
         cart, lambda key: params.replace(length=jax.random.uniform(key, minval=0.2)), 50
