@@ -1,4 +1,4 @@
-"""Settings of the test run: compiled programs are kept between runs."""
+"""Settings of the test run: programs are compiled quickly, and kept between runs."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,14 @@ from pathlib import Path
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("NPROC", "16")  # JAX 0.8 to 0.10.2 hangs with two devices on two cores.
 os.environ.setdefault("MPLBACKEND", "agg")
+# Compiling is most of the work here: less of it per program. The fixture `optimised` turns all of it
+# on again where that matters, and JAX_DISABLE_MOST_OPTIMIZATIONS=0 does for a whole run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest
 
+QUICK = jax.config.jax_disable_most_optimizations
 CACHE = Path(__file__).resolve().parents[1] / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_CACHE_DIR", str(CACHE)))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -20,6 +24,14 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def optimised():
+    """Programs as users get them: for what optimisation may break, or is to achieve."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", QUICK)
 
 
 try:

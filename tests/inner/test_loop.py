@@ -8,6 +8,8 @@ import pytest
 
 import jaxmeta
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 def image_episode(key, *, n_way=3, size=13):
     key_support, key_query = jax.random.split(key)

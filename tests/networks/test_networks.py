@@ -15,6 +15,8 @@ from jaxmeta.networks.normalisation import (
     without_statistics,
 )
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 def loops(x, kernel, strides, lows):
     """Cross-correlation in plain numpy, "SAME"."""

@@ -83,7 +83,7 @@ def test_what_the_loss_closes_over_is_differentiated(x64):
     np.testing.assert_allclose(jacobian, np.linalg.solve(A + LAM * np.eye(3), A), rtol=1e-8)
 
 
-def test_memory_does_not_grow_with_inner_steps():
+def test_memory_does_not_grow_with_inner_steps(optimised):
     net = jaxmeta.networks.mlp(2, hidden=(32, 32))
     x = jnp.ones((10, 8))
     part = jaxmeta.Examples(x, jnp.eye(2)[jnp.arange(10) % 2])
