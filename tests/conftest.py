@@ -6,8 +6,8 @@ from pathlib import Path
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("NPROC", "16")  # JAX 0.8 to 0.10.2 hangs with two devices on two cores.
 os.environ.setdefault("MPLBACKEND", "agg")
-# Compiling is most of the work here: less of it per program. The fixture `optimised` turns all of it
-# on again where that matters, and JAX_DISABLE_MOST_OPTIMIZATIONS=0 does for a whole run.
+# Compiling is most of the work here: less of it per program. The fixture `optimised` turns all of
+# it on again where that matters, and JAX_DISABLE_MOST_OPTIMIZATIONS=0 does for a whole run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
