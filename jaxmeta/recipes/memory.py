@@ -50,12 +50,12 @@ _META_NETWORKS = Recipe(
     changes="Vinyals split; four convolutions, not five, and fast weights in the dense layer and "
     "the head (three layers cost 4.5 times as much), the convolutions batch normalised by "
     "the support set's statistics; second derivatives; a meta-batch of 4 with 5 queries per "
-    "class, the released code's of 1 with 10; 8 000 steps, the rate falling by a cosine",
+    "class, the released code's of 1 with 10; 2 500 steps, the rate falling by a cosine",
     task=Images(dataset="omniglot", train_q_queries=5),
     net=Augmented(),
     learner=MetaNetworks(),
     outer=Outer(
-        steps=8_000,
+        steps=2_500,
         meta_batch_size=4,
         schedule="cosine",
         clip=10.0,
