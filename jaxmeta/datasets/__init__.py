@@ -4,6 +4,7 @@ from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
 from jaxmeta.datasets._glyphs import glyphs
 from jaxmeta.datasets._omniglot import omniglot
 from jaxmeta.datasets._rows import Rows, array_records, image_files, write_array_records
+from jaxmeta.datasets._tfds_rows import tfds_images
 
 __all__ = [
     "ClassData",
@@ -14,5 +15,6 @@ __all__ = [
     "image_files",
     "omniglot",
     "split_classes",
+    "tfds_images",
     "write_array_records",
 ]
