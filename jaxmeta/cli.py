@@ -114,6 +114,18 @@ class ReplayOptions:
     """number of the step, as the run that stopped has said"""
 
 
+def train_options(name: str, arguments: Sequence[str]) -> TrainOptions:
+    """A recipe with the fields that the arguments set."""
+    return tyro.cli(
+        TrainOptions,
+        args=arguments,
+        prog=f"jaxmeta train {name}",
+        description=f"Trains, evaluates and draws {name}.",
+        default=TrainOptions(recipes.find(name), Path("runs") / name),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
+    )
+
+
 def train(arguments: Sequence[str]) -> None:
     """`jaxmeta train RECIPE`."""
     if not arguments or arguments[0].startswith("-"):
@@ -123,14 +135,7 @@ def train(arguments: Sequence[str]) -> None:
             raise ValueError("name a recipe.")
         return
     name, *rest = arguments
-    options = tyro.cli(
-        TrainOptions,
-        args=rest,
-        prog=f"jaxmeta train {name}",
-        description=f"Trains, evaluates and draws {name}.",
-        default=TrainOptions(recipes.find(name), Path("runs") / name),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
-    )
+    options = train_options(name, rest)
     if options.distributed is not None and not supervisor.is_supervised():
         sys.exit(supervisor.supervise(["train", *arguments]))
     recipes.use_all_cores()

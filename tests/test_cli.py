@@ -226,3 +226,8 @@ def test_one_pass_learners_on_the_command_line(name, flags, capsys):
     printed = capsys.readouterr().out
     for flag in flags:
         assert flag in printed
+
+
+@pytest.mark.parametrize("name", sorted(recipes.ALL))
+def test_every_recipe_is_understood_with_none_of_its_fields_changed(name):
+    assert cli.train_options(name, []).recipe == recipes.find(name)

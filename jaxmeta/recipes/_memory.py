@@ -139,23 +139,21 @@ class Mann:
 class Snail:
     """SNAIL."""
 
-    embedding: int = 64
-    """width of the embedding"""
     filters: int = 128
     """of each dense block"""
 
     def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
         """The learner."""
-        return memory.snail(net.build(self.embedding), filters=self.filters, loss_fn=loss_fn)
+        return memory.snail(net.build(None), filters=self.filters, loss_fn=loss_fn)
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaNetworks:
     """Meta networks."""
 
-    hidden: int = 20
+    maker_hidden: int = 20
     """units of the nets that make the fast weights"""
 
     def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
         """The learner."""
-        return memory.meta_networks(net.build(n_outputs), hidden=self.hidden, loss_fn=loss_fn)
+        return memory.meta_networks(net.build(n_outputs), hidden=self.maker_hidden, loss_fn=loss_fn)

@@ -71,7 +71,7 @@ class Siamese(_Embedded):
 class Relation(_Embedded):
     """Relation networks."""
 
-    width: int = 64
+    compare_width: int = 64
     """channels of the comparison's convolutions"""
     hidden: int = 8
     """units before the score"""
@@ -80,7 +80,9 @@ class Relation(_Embedded):
 
     def build(self, embed: Net) -> Learner:
         """The learner on an embedding."""
-        compare = networks.relation_head(width=self.width, hidden=self.hidden, padding=self.padding)
+        compare = networks.relation_head(
+            width=self.compare_width, hidden=self.hidden, padding=self.padding
+        )
         return metric.relation(embed, compare)
 
 

@@ -118,6 +118,6 @@ GLYPHS = {
     "glyphs-ridge-5w1s": _metric("Bertinetto et al. 2019, R2-D2", Ridge(lam=1.0, scale=10.0)),
     "glyphs-siamese-5w1s": _metric("Koch et al. 2015", Siamese(), net=SigmoidUnits(width=32)),
     "glyphs-relation-5w1s": _metric(
-        "Sung et al. 2018", Relation(width=32), net=RelationMaps(width=32)
+        "Sung et al. 2018", Relation(compare_width=32), net=RelationMaps(width=32)
     ),
 }

@@ -33,7 +33,7 @@ _SNAIL = Recipe(
     changes="Vinyals split; batch normalisation by the support set's statistics; a meta-batch of 8 "
     "with 5 queries per class, not 32 with one query; 8 000 steps, the rate falling by a cosine",
     task=Images(dataset="omniglot", train_q_queries=5),
-    net=Conv4(),
+    net=Conv4(embedding=64),
     learner=Snail(),
     outer=Outer(
         steps=8_000,
