@@ -8,8 +8,6 @@ import pytest
 
 import jaxmeta
 
-pytestmark = pytest.mark.usefixtures("optimised")
-
 
 def image_episode(key, *, n_way=3, size=13):
     key_support, key_query = jax.random.split(key)
@@ -26,8 +24,10 @@ def meta_gradient(net, episode, **settings):
     return jax.jit(jax.grad(learner.loss, has_aux=True))(params, key, episode)[0].net
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv4", "conv4 strided"])
-def test_second_order_modes_agree(x64, name):
+@pytest.mark.parametrize(
+    "name", ["mlp", "conv4", pytest.param("conv4 strided", marks=pytest.mark.slow)]
+)
+def test_second_order_modes_agree(x64, optimised, name):
     net = {
         "mlp": jaxmeta.networks.mlp(
             3, hidden=(8, 8), kernel_init=jax.nn.initializers.glorot_normal()
@@ -49,8 +49,10 @@ def test_second_order_modes_agree(x64, name):
     chex.assert_tree_all_finite(plain)
 
 
-@pytest.mark.parametrize("derivative", ["reverse", "forward_over_reverse"])
-def test_memory_does_not_grow_with_inner_steps(derivative):
+@pytest.mark.parametrize(
+    "derivative", ["reverse", pytest.param("forward_over_reverse", marks=pytest.mark.slow)]
+)
+def test_memory_does_not_grow_with_inner_steps(optimised, derivative):
     # Conv4-32 at 84x84, 5-way 5-shot, 15 queries per class: compiled, never run.
     labels = jnp.repeat(jnp.eye(5), 5, axis=0)
     queries = jnp.repeat(jnp.eye(5), 15, axis=0)

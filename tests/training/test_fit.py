@@ -235,6 +235,7 @@ def lines(run_dir):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.slow  # test_faults.py kills runs too, sooner.
 def test_a_command_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path):
     """The command, killed, then resumed: as if nothing had happened. More in test_faults.py."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
