@@ -10,6 +10,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # it on again where that matters, and JAX_DISABLE_MOST_OPTIMIZATIONS=0 does for a whole run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+import hypothesis
 import jax
 import pytest
 
@@ -34,19 +35,14 @@ def optimised():
     jax.config.update("jax_disable_most_optimizations", QUICK)
 
 
-try:
-    import hypothesis
-except ImportError:  # The tests that need it are skipped.
-    pass
-else:
-    # JAXMETA_FUZZ_CASES=5000 pytest tests/test_fuzz_*.py tries other cases each time, and many.
-    cases = os.environ.get("JAXMETA_FUZZ_CASES")
-    hypothesis.settings.register_profile(
-        "jaxmeta",
-        max_examples=int(cases or 300),
-        derandomize=cases is None,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    hypothesis.settings.load_profile("jaxmeta")
+# JAXMETA_FUZZ_CASES=5000 pytest tests/test_fuzz_*.py tries other cases each time, and many.
+CASES = os.environ.get("JAXMETA_FUZZ_CASES")
+hypothesis.settings.register_profile(
+    "jaxmeta",
+    max_examples=int(CASES or 300),
+    derandomize=CASES is None,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.load_profile("jaxmeta")

@@ -7,16 +7,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 import jaxmeta
 from jaxmeta.datasets._cache import cached
 from jaxmeta.datasets._omniglot import read_classes
-
-hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import given  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from hypothesis.extra import numpy as arrays  # noqa: E402
 
 DTYPES = st.sampled_from(
     ["float32", "float64", "int64", "uint8", "bool", "complex64", "U3", "S2", "O", "datetime64[s]"]

@@ -38,7 +38,7 @@ _MAML = Recipe(
     published="-40.41, -11.68, -3.33, -3.23 after 0, 1, 2, 3 gradient steps",
     changes="reward minus the distance, as in the released code; exact Hessian-vector products; "
     "the best policy by 40 tasks held out, not by the training return; the low-variance-curvature "
-    "estimator, with which the policy goes on exploring",
+    "estimator",
     task=Navigation(),
     net=Mlp(hidden=(100, 100), init_scale=None),
     learner=MamlRl(inner_loss="low_variance_curvature"),

@@ -12,16 +12,14 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxmeta import cli, recipes
 from jaxmeta.recipes import _run
 from jaxmeta.training import read_metrics
 from jaxmeta.training.checkpoint import Checkpoints, newest_record
 from jaxmeta.training.run_folder import read_seconds
-
-hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
 
 NAMES = [
     "sinusoid-maml",
