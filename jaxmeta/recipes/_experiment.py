@@ -9,6 +9,7 @@ import jax
 import optax
 
 from jaxmeta import datasets, losses, rl, tasks
+from jaxmeta.episodes import Sample
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.recipes._agents import MamlRl, Rl2, Worlds
 from jaxmeta.recipes._hyper import OnePass
@@ -26,7 +27,6 @@ from jaxmeta.recipes._recipe import (
     check_numbers,
 )
 from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream, make_step
-from jaxmeta.training.step import Sample
 
 STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 

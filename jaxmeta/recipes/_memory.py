@@ -6,9 +6,9 @@ from typing import Any, Literal
 import jaxmeta.learners.memory as memory
 from jaxmeta import losses, networks, tasks
 from jaxmeta.datasets import ClassData
+from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
 from jaxmeta.recipes._images import ImageSource
-from jaxmeta.training.step import Sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import masked_mean, normalised
 from jaxmeta.rl.agent import Agent
 from jaxmeta.training.constants import hoist_constants
-from jaxmeta.training.step import MetaState, StepInfo
+from jaxmeta.training.step import MetaState, StepInfo, check_counts
 
 MakeStep = Callable[..., Callable]
 
@@ -216,7 +216,16 @@ def _make_step(make_update, minibatches=1):
         Task i of step t has the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a
         step whose return or gradient is not finite changes nothing.
         """
-        _check(meta_batch_size, steps_per_call, tasks_at_once, devices, minibatches)
+        if jax.process_count() > 1:
+            raise ValueError(f"agents train in one process, got {jax.process_count()}.")
+        if tasks_at_once is not None:
+            raise ValueError(f"tasks_at_once must be None for agents, got {tasks_at_once}.")
+        check_counts(
+            meta_batch_size=meta_batch_size,
+            steps_per_call=steps_per_call,
+            devices=devices,
+            minibatches=minibatches,
+        )
         shared = _sharing(devices)
         update = make_update(agent, tx, shared)
 
@@ -264,26 +273,3 @@ def _sharing(devices):
 
 def _mesh(devices):
     return Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))
-
-
-def _check(meta_batch_size, steps_per_call, tasks_at_once, devices, minibatches):
-    for name, number in (
-        ("meta_batch_size", meta_batch_size),
-        ("steps_per_call", steps_per_call),
-        ("devices", devices),
-    ):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
-    if jax.process_count() > 1:
-        raise ValueError(f"agents train in one process, got {jax.process_count()}.")
-    if tasks_at_once is not None:
-        raise ValueError(f"tasks_at_once must be None for agents, got {tasks_at_once}.")
-    if meta_batch_size % (minibatches * devices):
-        raise ValueError(
-            f"minibatches * devices = {minibatches * devices} must divide meta_batch_size, "
-            f"got {meta_batch_size}."
-        )
-    if devices > jax.local_device_count():
-        raise ValueError(
-            f"devices must be at most the {jax.local_device_count()} local devices, got {devices}."
-        )

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.datasets import Rows
+from jaxmeta.episodes import Loaded
 from jaxmeta.learner import Episode, Examples
-from jaxmeta.training.step import Loaded
 
 MOST_EPISODES = 2**40  # more than any run reads
 AHEAD = 2  # batches that are on their way to the device while the step computes

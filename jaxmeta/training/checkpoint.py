@@ -1,18 +1,30 @@
 """Files of a run, written whole or not at all; arrays through Orbax."""
 
 import concurrent.futures
-import hashlib
 import json
 import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+
+from jaxmeta.training.checkpoint_folder import (
+    Damaged,
+    Resumed,
+    abstract,
+    first_line,
+    flush,
+    read,
+    read_best,
+    read_content,
+    save_args,
+    this_process_alone,
+    uncommitted,
+)
 
 LAST, BEST, DAMAGED = "last", "best", "damaged"  # folders of `checkpoints`
 
@@ -42,7 +54,7 @@ def restore(path: str | Path, like: Any) -> Any:
     if not path.is_dir():
         raise FileNotFoundError(f"no checkpoint at {path}.")
     with ocp.StandardCheckpointer() as checkpointer:
-        return _uncommitted(checkpointer.restore(path, _abstract(like)))
+        return uncommitted(checkpointer.restore(path, abstract(like)))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -53,15 +65,6 @@ def write_json(path: Path, content: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
-
-
-class Resumed(NamedTuple):
-    """What a checkpoint holds."""
-
-    step: int
-    state: Any
-    best: Any  # parameters that validated best until then, or None
-    record: dict  # what the run wrote down beside its arrays, as JSON can hold it
 
 
 class Checkpoints:
@@ -128,8 +131,8 @@ class Checkpoints:
         """
         for step in sorted(_steps(self._root / LAST), reverse=True):
             try:
-                return _read(self._root / LAST / str(step), like, params_like)
-            except _Damaged as error:
+                return read(self._root / LAST / str(step), like, params_like)
+            except Damaged as error:
                 aside = _move_aside(self._root / LAST / str(step), self._root / DAMAGED)
                 warnings.warn(
                     f"the checkpoint of step {step} in {self._root / LAST} is damaged ({error}); "
@@ -143,8 +146,8 @@ class Checkpoints:
         for number in sorted(_steps(self._root / LAST), reverse=True):
             if number <= step:
                 try:
-                    return _read(self._root / LAST / str(number), like)
-                except _Damaged:
+                    return read(self._root / LAST / str(number), like)
+                except Damaged:
                     pass
         return None
 
@@ -158,7 +161,7 @@ class Checkpoints:
         step = self.last_step()
         if step is None:
             raise FileNotFoundError(f"no checkpoint in {self._root / LAST}.")
-        return _read(self._root / LAST / str(step), like).state
+        return read(self._root / LAST / str(step), like).state
 
     def restore_best(self, like: Any) -> Any:
         """The best parameters; those kept in the last checkpoint where their own are damaged.
@@ -171,10 +174,10 @@ class Checkpoints:
         if step is None:
             raise FileNotFoundError(f"no checkpoint in {self._root / BEST}.")
         try:
-            return _read(self._root / BEST / str(step), like).state
-        except _Damaged as error:
+            return read(self._root / BEST / str(step), like).state
+        except Damaged as error:
             for number in sorted(_steps(self._root / LAST), reverse=True):
-                best = _best_within(self._root / LAST / str(number), like)
+                best = read_best(self._root / LAST / str(number), like)
                 if best is not None:
                     warnings.warn(
                         f"the best parameters in {self._root / BEST / str(step)} are damaged "
@@ -188,9 +191,9 @@ class Checkpoints:
         """Puts the best parameters of a resumed run back where they are not, or not whole."""
         try:
             if self.best_step() == step:
-                _read(self._root / BEST / str(step), params)
+                read(self._root / BEST / str(step), params)
                 return
-        except _Damaged:
+        except Damaged:
             _move_aside(self._root / BEST / str(step), self._root / DAMAGED)
         self.save_best(step, params)
 
@@ -205,14 +208,10 @@ def newest_record(run_dir: str | Path) -> dict:
     folder = Path(run_dir) / "checkpoints" / LAST
     for step in sorted(_steps(folder), reverse=True):
         try:
-            return _read_content(folder / str(step))["record"]
-        except _Damaged:
+            return read_content(folder / str(step))["record"]
+        except Damaged:
             pass
     return {}
-
-
-class _Damaged(ValueError):
-    pass
 
 
 class _Writer:
@@ -253,14 +252,14 @@ class _Writer:
         try:
             if self._manager is None:
                 self._manager = _manager(self._path, self._keep)
-            self._manager.save(step, args=_save_args(trees, record), force=True)
+            self._manager.save(step, args=save_args(trees, record), force=True)
             self._manager.wait_until_finished()
-            _flush(self._path / str(step))
+            flush(self._path / str(step))
         except Exception as error:  # Orbax passes on what its storage raises, of many types.
             newest = max(_steps(self._path), default=None)
             raise OSError(
                 f"the checkpoint of step {step} could not be written to {self._path} "
-                f"({_first_line(error)}); the newest there is of step {newest}. With room on the "
+                f"({first_line(error)}); the newest there is of step {newest}. With room on the "
                 "disk, the run can be resumed."
             ) from error
 
@@ -273,87 +272,9 @@ def _manager(path, keep):
         create=False,
         cleanup_tmp_directories=True,
         enable_async_checkpointing=False,
-        multiprocessing_options=_this_process_alone(),
+        multiprocessing_options=this_process_alone(),
     )
     return ocp.CheckpointManager(path, options=options)
-
-
-def _this_process_alone():
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    here = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"jaxmeta{here}"
-    )
-
-
-def _save_args(trees, record):
-    content = {
-        "record": record,
-        "leaves": {name: _leaves(tree) for name, tree in trees.items()},
-        "digests": {name: _digest(tree) for name, tree in trees.items()},
-    }
-    items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
-    content["digest"] = _digest_of_json(content)
-    return ocp.args.Composite(run=ocp.args.JsonSave(content), **items)
-
-
-def _read(path, like, params_like=None):
-    """Raises `_Damaged`, or `ValueError` if a whole checkpoint is of another structure."""
-    content = _read_content(path)
-    state = _read_item(path, "default", like, content)
-    best = None
-    if params_like is not None and "best" in content["digests"]:
-        best = _read_item(path, "best", params_like, content)
-    return Resumed(int(path.name), state, best, content["record"])
-
-
-def _best_within(path, like):
-    """The best parameters kept in a last checkpoint, or None."""
-    try:
-        content = _read_content(path)
-        return _read_item(path, "best", like, content) if "best" in content["digests"] else None
-    except _Damaged:
-        return None
-
-
-def _read_content(path):
-    if not (path / "run").exists():  # Written before checkpoints had digests.
-        return {"record": {}, "leaves": {}, "digests": {}}
-    try:
-        content = json.loads((path / "run" / "metadata").read_bytes())
-        if content.pop("digest") != _digest_of_json(content):
-            raise ValueError("its record does not have its digest")
-        return content
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _Damaged(_first_line(error)) from error
-
-
-def _read_item(path, name, like, content):
-    leaves = content["leaves"].get(name)
-    if leaves is not None and leaves != _leaves(like):
-        there, here = ({tuple(map(str, leaf)) for leaf in of} for of in (leaves, _leaves(like)))
-        first = sorted(there ^ here)[0]
-        raise ValueError(
-            f"{path} holds arrays of another structure or other shapes, such as {' '.join(first)}."
-        )
-    try:
-        checkpointer = ocp.Checkpointer(
-            ocp.StandardCheckpointHandler(multiprocessing_options=_this_process_alone()),
-            multiprocessing_options=_this_process_alone(),
-        )
-        with checkpointer:
-            tree = checkpointer.restore(path / name, args=ocp.args.StandardRestore(_abstract(like)))
-    except Exception as error:  # Of any type: a damaged file can break any line of Orbax.
-        raise _Damaged(_first_line(error)) from error
-    if leaves is not None and _digest(tree) != content["digests"][name]:
-        raise _Damaged("its arrays do not have their digest")
-    return _uncommitted(tree)
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _steps(path):
@@ -367,51 +288,3 @@ def _move_aside(path, folder):
     names = (f"{path.parent.name}-{path.name}-{number}" for number in range(1_000_000))
     aside = next(folder / name for name in names if not (folder / name).exists())
     return Path(shutil.move(path, aside))
-
-
-def _flush(path):
-    """Puts a folder, its files and its name on the disk, as Orbax does not."""
-    for folder, _, files in os.walk(path):
-        for name in files:
-            _fsync(os.path.join(folder, name))
-        _fsync(folder)
-    _fsync(path.parent)
-
-
-def _fsync(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _leaves(tree):
-    """Path, shape and type of every array."""
-    return [
-        [jax.tree_util.keystr(path), list(np.shape(leaf)), str(leaf.dtype)]
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ]
-
-
-def _digest(tree):
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
-def _digest_of_json(content):
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _uncommitted(tree):
-    """The same arrays bound to no device, so that a step over several devices may take them."""
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
-
-
-def _abstract(like):
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=sharding), like
-    )

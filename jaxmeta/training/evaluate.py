@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
 from jaxmeta.losses import accuracy
 from jaxmeta.networks.normalisation import has_statistics, without_statistics
 from jaxmeta.training.constants import hoist_constants
-from jaxmeta.training.step import Sample
 
 
 class Evaluation(NamedTuple):

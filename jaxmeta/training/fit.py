@@ -23,13 +23,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
 from jaxmeta.losses import accuracy
 from jaxmeta.training.evaluate import make_evaluate
 from jaxmeta.training.guards import look_at_tasks
 from jaxmeta.training.processes import any_of, is_first, local
 from jaxmeta.training.run_folder import RunFolder
-from jaxmeta.training.step import MetaState, Sample, init_state, make_step, task_keys
+from jaxmeta.training.step import MetaState, init_state, make_step, task_keys
 
 
 class Validation(NamedTuple):

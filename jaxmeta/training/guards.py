@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Learner
 from jaxmeta.training.constants import hoist_constants
-from jaxmeta.training.step import Loaded, Sample, task_keys
+from jaxmeta.training.step import task_keys
 
 
 class TaskNumbers(NamedTuple):

@@ -1,37 +1,17 @@
 """The one jitted meta-step, for every learner."""
 
-import dataclasses
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Episode, Learner
+from jaxmeta.episodes import Loaded, Sample
+from jaxmeta.learner import Learner
 from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.sharding import over_devices
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Loaded:
-    """Episodes that the host reads, for data larger than memory; in place of a `Sample`.
-
-    Episode i is a function of i alone, so the number of steps done is all the state of the reading.
-    """
-
-    first: Episode  # episode 0, for shapes
-    batches: Callable[[int, int], Iterator[Episode]]
-    """`(start, size) -> iterator`: `size` stacked episodes from `start` on, then the next ones."""
-    prepare: Callable[[Episode], Episode]  # on the device: bytes to floats
-
-    def __call__(self, key: jax.Array) -> Episode:
-        """Episode 0, whatever the key."""
-        del key
-        return self.prepare(jax.tree.map(jnp.asarray, self.first))
-
-
-Sample = Callable[[jax.Array], Episode] | Loaded
 
 
 class MetaState(NamedTuple):
@@ -96,7 +76,12 @@ def make_step(
       ValueError: a number is below 1; `tasks_at_once` times `devices` times processes does not
         divide `meta_batch_size`; or there are fewer devices.
     """
-    _check(meta_batch_size, steps_per_call, tasks_at_once, devices)
+    check_counts(
+        meta_batch_size=meta_batch_size,
+        steps_per_call=steps_per_call,
+        devices=devices,
+        tasks_at_once=tasks_at_once,
+    )
     shares = devices * jax.process_count()
     chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
@@ -162,22 +147,33 @@ def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):
     return step
 
 
-def _check(meta_batch_size, steps_per_call, tasks_at_once, devices):
-    for name, number in (
-        ("meta_batch_size", meta_batch_size),
-        ("steps_per_call", steps_per_call),
-        ("tasks_at_once", 1 if tasks_at_once is None else tasks_at_once),
-        ("devices", devices),
-    ):
+def check_counts(
+    *,
+    meta_batch_size: int,
+    steps_per_call: int,
+    devices: int,
+    tasks_at_once: int | None = None,
+    minibatches: int = 1,
+) -> None:
+    """Refuses what cannot be shared out evenly; the arguments are those of `make_step`.
+
+    Raises:
+      ValueError: a number is below 1; the product of `tasks_at_once`, `minibatches`, `devices` and
+        processes does not divide `meta_batch_size`; or there are fewer devices.
+    """
+    parts = {
+        "tasks_at_once": 1 if tasks_at_once is None else tasks_at_once,
+        "minibatches": minibatches,
+        "devices": devices,
+        "processes": jax.process_count(),
+    }
+    counts = {"meta_batch_size": meta_batch_size, "steps_per_call": steps_per_call} | parts
+    for name, number in counts.items():
         if number < 1:
             raise ValueError(f"{name} must be >= 1, got {number}.")
-    processes = jax.process_count()
-    together = (tasks_at_once or 1) * devices * processes
-    if meta_batch_size % together:
-        names = "tasks_at_once * devices" + (" * processes" if processes > 1 else "")
-        raise ValueError(
-            f"{names} = {together} must divide meta_batch_size, got {meta_batch_size}."
-        )
+    if meta_batch_size % math.prod(parts.values()):
+        product = " * ".join(f"{name} {number}" for name, number in parts.items() if number > 1)
+        raise ValueError(f"{product} must divide meta_batch_size, got {meta_batch_size}.")
     if devices > jax.local_device_count():
         raise ValueError(
             f"devices must be at most the {jax.local_device_count()} local devices, got {devices}."

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import losses
+from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
 from jaxmeta.training.evaluate import over_episodes
-from jaxmeta.training.step import Sample
 
 
 class StreamEvaluation(NamedTuple):

@@ -146,7 +146,7 @@ def test_a_run_stopped_and_resumed_ends_the_same(tmp_path):
 def test_wrong_numbers_are_refused():
     agent, update, tx = AGENTS["rl2"]
     for settings, words in (
-        ({"meta_batch_size": 3}, "minibatches \\* devices = 2 must divide meta_batch_size, got 3"),
+        ({"meta_batch_size": 3}, "minibatches 2 must divide meta_batch_size, got 3"),
         ({"meta_batch_size": 4, "tasks_at_once": 1}, "tasks_at_once must be None for agents"),
         ({"meta_batch_size": 4, "steps_per_call": 0}, "steps_per_call must be >= 1, got 0"),
         ({"meta_batch_size": 200, "devices": 100}, "devices must be at most the"),

@@ -99,7 +99,11 @@ def no_files(folder):
             path.unlink()
 
 
-@pytest.mark.parametrize("damage", [other_arrays, other_record, zeros, no_files])
+def no_record(folder):
+    shutil.rmtree(folder / "30" / "run")
+
+
+@pytest.mark.parametrize("damage", [other_arrays, other_record, zeros, no_files, no_record])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     save_in_turn(Checkpoints(tmp_path), 20, 30)
     folder = tmp_path / "checkpoints" / "last"
@@ -174,7 +178,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_older_stay(tmp_path
     def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_flush", full)
+    monkeypatch.setattr(checkpoint, "flush", full)
     checkpoints.save_last(20, state_after(20))
     with pytest.raises(OSError, match=r"step 20 could not be written .*No space left on device"):
         checkpoints.wait()
