@@ -85,9 +85,11 @@ class Navigation:
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfCheetah:
+class Locomotion:
     """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
 
+    robot: Literal["half_cheetah", "ant"] = "half_cheetah"
+    """which"""
     goal: Literal["direction", "velocity"] = "direction"
     """what differs from task to task"""
     backend: Literal["generalized", "spring", "positional", "mjx"] = "generalized"
@@ -100,15 +102,17 @@ class HalfCheetah:
     def build(self) -> Environment:
         """The environment."""
         worlds = {
-            "direction": rl.locomotion.half_cheetah_direction,
-            "velocity": rl.locomotion.half_cheetah_velocity,
+            ("half_cheetah", "direction"): rl.locomotion.half_cheetah_direction,
+            ("half_cheetah", "velocity"): rl.locomotion.half_cheetah_velocity,
+            ("ant", "direction"): rl.locomotion.ant_direction,
+            ("ant", "velocity"): rl.locomotion.ant_velocity,
         }
-        return worlds[self.goal](backend=self.backend, horizon=self.horizon)
+        return worlds[self.robot, self.goal](backend=self.backend, horizon=self.horizon)
 
     @property
     def setting(self) -> str:
         """In words."""
-        return f"half-cheetah {self.goal}, Brax {self.backend}"
+        return f"{self.robot.replace('_', '-')} {self.goal}, Brax {self.backend}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,4 +246,4 @@ class MamlRl:
         return returns[max(self.inner_steps, 1)]
 
 
-Worlds = Bandits | TabularMdps | Navigation | HalfCheetah
+Worlds = Bandits | TabularMdps | Navigation | Locomotion

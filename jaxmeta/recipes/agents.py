@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxmeta.recipes._agents import (
     Bandits,
-    HalfCheetah,
+    Locomotion,
     MamlRl,
     Memory,
     Navigation,
@@ -57,9 +57,17 @@ _CHEETAH = dataclasses.replace(
     published="-50.69, 293.19, 313.48, 315.65 after 0, 1, 2, 3 gradient steps",
     changes="physics of Brax, generalized, with 17 observations, not MuJoCo with 20; exact "
     "Hessian-vector products; the low-variance-curvature estimator",
-    task=HalfCheetah(),
+    task=Locomotion(),
     outer=dataclasses.replace(_MAML.outer, meta_batch_size=40),
     test_episodes=40,
+)
+_ANT = dataclasses.replace(
+    _CHEETAH,
+    paper="Finn et al. 2017, section 5.3 and figure 5, MAML, ant forward or backward",
+    published="figures only",
+    changes="physics of Brax, generalized, with 27 observations and without the cost of contacts; "
+    "exact Hessian-vector products; the low-variance-curvature estimator",
+    task=Locomotion(robot="ant"),
 )
 AGENTS = {
     "bandit-rl2-5a10": _RL2,
@@ -119,7 +127,15 @@ AGENTS = {
         _CHEETAH,
         paper="Finn et al. 2017, section 5.3 and figure 5, MAML, half-cheetah velocity",
         published="a figure only; -139.0 ± 18.9 in Raghu et al. 2020, table 2",
-        task=HalfCheetah(goal="velocity"),
+        task=Locomotion(goal="velocity"),
+    ),
+    "ant-direction-maml": dataclasses.replace(
+        _ANT, learner=MamlRl(inner_loss="low_variance_curvature", episodes=40)
+    ),
+    "ant-velocity-maml": dataclasses.replace(
+        _ANT,
+        paper="Finn et al. 2017, section 5.3 and figure 5, MAML, ant velocity",
+        task=Locomotion(robot="ant", goal="velocity"),
     ),
     "navigation-rl2": dataclasses.replace(
         _RL2,

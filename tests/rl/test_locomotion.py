@@ -10,6 +10,13 @@ from jaxmeta import networks, rl
 from jaxmeta.rl import locomotion
 from jaxmeta.training import init_state
 
+WORLDS = [
+    locomotion.half_cheetah_direction,
+    locomotion.half_cheetah_velocity,
+    locomotion.ant_direction,
+    locomotion.ant_velocity,
+]
+
 
 @pytest.fixture(scope="module")
 def brax():
@@ -54,17 +61,35 @@ def test_rewards_by_hand(brax):
     assert set(tasks.tolist()) == {-1.0, 1.0}
 
 
+def test_rewards_of_the_ant_by_hand_and_its_fall(brax):
+    direction = world(locomotion.ant_direction, backend="spring", horizon=2)
+    velocity = world(locomotion.ant_velocity, backend="spring", horizon=2)
+    state, observation = jax.jit(direction.reset)(jax.random.key(0), 1.0)
+    assert observation.shape == (27,) and direction.actions.size == 8
+    action = jnp.zeros(8).at[0].set(3.0)  # Clipped to 1: costs 0.005.
+    key = jax.random.key(1)
+    step = jax.jit(direction.step)
+    back, to_two = step(key, state, action, -1.0), jax.jit(velocity.step)(key, state, action, 2.0)
+    v = back.state.metrics["x_velocity"]
+    assert abs(v) > 1e-3 and not back.done
+    np.testing.assert_allclose(back.reward, -v - 0.005 + 0.05, rtol=1e-5)
+    np.testing.assert_allclose(to_two.reward, 1 - abs(v - 2) - 0.005 + 0.05, rtol=1e-5)
+    ant = world(brax.get_environment, env_name="ant", backend="spring")
+    high = ant.pipeline_init(ant.sys.init_q.at[2].set(3.0), jnp.zeros(ant.sys.qd_size()))
+    lifted = state.replace(pipeline_state=high)
+    assert step(key, lifted, action, 1.0).done
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "build", [locomotion.half_cheetah_direction, locomotion.half_cheetah_velocity]
-)
+@pytest.mark.parametrize("build", WORLDS)
 def test_maml_runs_end_to_end(brax, build):
     del brax
-    cheetah = world(build, horizon=3)
-    agent = rl.maml_rl(networks.mlp(6, hidden=(4,)), cheetah, episodes=2, test_inner_lrs=(0.1,))
+    robot = world(build, horizon=3)
+    net = networks.mlp(robot.actions.n_outputs, hidden=(4,))
+    agent = rl.maml_rl(net, robot, episodes=2, test_inner_lrs=(0.1,))
     tx = optax.identity()
-    step = rl.trpo()(agent, tx, cheetah.sample, meta_batch_size=2)
-    state = init_state(jax.random.key(0), agent, tx, cheetah.sample)
+    step = rl.trpo()(agent, tx, robot.sample, meta_batch_size=2)
+    state = init_state(jax.random.key(0), agent, tx, robot.sample)
     before = state.params["actions"]["log_std"].copy()
     state, info = step(state, jax.random.key(1))
     assert np.isfinite(info.loss).all() and info.grad_norm[0] > 0
