@@ -154,6 +154,14 @@ ROWS = {
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
 }
 rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+learners = pytest.mark.parametrize(  # what rows of the same learner do alike is of the slow set
+    "row",
+    [
+        pytest.param(row, marks=pytest.mark.slow if "," in name else ())
+        for name, row in ROWS.items()
+    ],
+    ids=ROWS.keys(),
+)
 
 
 def sample(key):
@@ -193,7 +201,7 @@ def test_interface(row):
         chex.assert_trees_all_close(loss, expected, rtol=1e-5)
 
 
-@rows
+@learners
 def test_jit_equals_eager(row):
     arguments = setting(row)
     chex.assert_trees_all_close(
@@ -201,7 +209,7 @@ def test_jit_equals_eager(row):
     )
 
 
-@rows
+@learners
 def test_vmap_equals_a_loop(row):
     params, _, _ = setting(row)
     keys = jax.random.split(jax.random.key(3), 3)
@@ -215,7 +223,7 @@ def test_vmap_equals_a_loop(row):
         )
 
 
-@rows
+@learners
 def test_three_steps_trace_the_loss_once(row):
     calls = []
 
@@ -278,7 +286,7 @@ def test_predictions_are_of_each_query_by_itself(x64, row):
     np.testing.assert_allclose(changed[0], together[0], rtol=1e-12)
 
 
-@rows
+@learners
 def test_padding_and_unlabelled_rows_of_the_query_set_do_not_count(x64, row):
     params, key, episode = setting(row)
     query = episode.query

@@ -87,6 +87,7 @@ def test_help_teaches(capsys):
             assert word in printed, (arguments, word)
 
 
+@pytest.mark.slow
 def test_analyse(tmp_path, capsys):
     run = tmp_path / "run"
     cli.main(["train", "sinusoid-maml", "--run-dir", str(run), *SHORT])

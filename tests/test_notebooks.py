@@ -8,17 +8,10 @@ import matplotlib.pyplot as plt
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
-QUICK = "maml_on_sinusoids"  # the others are of the slow set
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=() if path.stem == QUICK else pytest.mark.slow)
-        for path in NOTEBOOKS
-    ],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, capsys, monkeypatch):
     figures = []
     monkeypatch.setattr(plt, "show", lambda: figures.append(plt.gcf()))

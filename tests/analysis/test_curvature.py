@@ -77,7 +77,9 @@ def test_hessian_of_a_meta_loss_against_differences_of_its_gradient(x64, derivat
     episode = jax.tree.map(
         lambda leaf: leaf.astype(float), jaxmeta.tasks.sinusoid()(jax.random.key(0))
     )
-    params = jax.tree.map(lambda leaf: leaf.astype(float), learner.init(jax.random.key(1), episode))
+    params = jax.tree.map(
+        lambda leaf: leaf.astype(float), jax.jit(learner.init)(jax.random.key(1), episode)
+    )
     keys = jax.random.split(jax.random.key(2), len(jax.tree.leaves(params)))
     vector = jax.tree.unflatten(
         jax.tree.structure(params),
@@ -88,12 +90,12 @@ def test_hessian_of_a_meta_loss_against_differences_of_its_gradient(x64, derivat
     )
 
     def meta_loss(params):
-        return learner.loss(params, None, episode)[0]
+        return jax.jit(learner.loss)(params, None, episode)[0]
 
     product = analysis.hessian_vector_product(meta_loss, params, vector)
-    step = 1e-5
+    gradient, step = jax.jit(jax.grad(meta_loss)), 1e-5
     ahead, behind = (
-        jax.grad(meta_loss)(optax.tree.add_scale(params, sign * step, vector)) for sign in (1, -1)
+        gradient(optax.tree.add_scale(params, sign * step, vector)) for sign in (1, -1)
     )
     expected = jax.tree.map(lambda a, b: (a - b) / (2 * step), ahead, behind)
     for ours, theirs in zip(jax.tree.leaves(product), jax.tree.leaves(expected), strict=True):

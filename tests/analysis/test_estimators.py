@@ -35,7 +35,7 @@ def by_hand(steps, lr, window):
 
 
 def test_errors_and_angles_against_numpy(x64):
-    steps, rates, window = (1, 4, 40), (0.05, 0.2), 2
+    steps, rates, window = (1, 40), (0.05, 0.2), 2
     found = analysis.estimator_costs(
         quadratic(C_SUPPORT),
         quadratic(C_QUERY),
@@ -57,7 +57,7 @@ def test_errors_and_angles_against_numpy(x64):
                 np.testing.assert_allclose(found.cosine[s, r, e], cosine, rtol=1e-8)
     # The implicit gradient is exact in the limit of many steps.
     implicit = analysis.ESTIMATORS.index("implicit")
-    assert found.error[2, 1, implicit] < 1e-4 < found.error[0, 1, implicit]
+    assert found.error[1, 1, implicit] < 1e-4 < found.error[0, 1, implicit]
     assert (found.seconds > 0).all() and (found.bytes >= 0).all()
 
 

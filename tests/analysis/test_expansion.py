@@ -26,7 +26,12 @@ def net_setting(k):
     return loss, weights, (x, y)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4])
+minibatches = pytest.mark.parametrize(
+    "k", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)]
+)
+
+
+@minibatches
 def test_measured_coefficients_equal_the_theory(x64, k):
     found = analysis.expansion(*net_setting(k), inner_lrs=RATES)
     np.testing.assert_array_equal(
@@ -40,14 +45,14 @@ def test_measured_coefficients_equal_the_theory(x64, k):
     np.testing.assert_allclose(second, found.theory[:, 1], rtol=1e-2)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4])
+@minibatches
 def test_the_residual_falls_by_four_with_each_halving(x64, k):
     found = analysis.expansion(*net_setting(k), inner_lrs=RATES)
     ratios = found.residual[:-1] / found.residual[1:]
     np.testing.assert_allclose(ratios, 4.0, rtol=0.03)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4])
+@minibatches
 def test_wrong_coefficients_fall_by_two_only(x64, k):
     """With MAML's and FOMAML's coefficients of B exchanged, a term of order a is left."""
     loss, weights, batches = net_setting(k)

@@ -25,7 +25,8 @@ def meta_gradient(net, episode, **settings):
 
 
 @pytest.mark.parametrize(
-    "name", ["mlp", "conv4", pytest.param("conv4 strided", marks=pytest.mark.slow)]
+    "name",
+    ["mlp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("conv4", "conv4 strided"))],
 )
 def test_second_order_modes_agree(x64, optimised, name):
     net = {

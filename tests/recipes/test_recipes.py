@@ -14,8 +14,20 @@ from jaxmeta import recipes
 from jaxmeta.recipes._recipe import from_dict
 from jaxmeta.recipes.agents import AGENTS
 
+LEARNERS = sorted(recipes.ALL.keys() - AGENTS.keys())
+KINDS = {  # one recipe for every combination of task, net and learner; the others are slow
+    tuple(type(getattr(recipes.ALL[name], part)) for part in ("task", "net", "learner")): name
+    for name in reversed(LEARNERS)
+}
 
-@pytest.mark.parametrize("name", sorted(recipes.ALL.keys() - AGENTS.keys()))
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in KINDS.values() else pytest.mark.slow)
+        for name in LEARNERS
+    ],
+)
 def test_every_recipe_builds_and_says_what_it_is(name, small_images):
     recipe = recipes.find(name)
     assert recipe.paper and recipe.published and recipe.changes

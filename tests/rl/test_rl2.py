@@ -30,7 +30,13 @@ def test_step_by_step_is_the_whole_trial_at_once(x64, name):
     assert jnp.abs(slopes[0, :, -1]).max() == 0
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in POLICIES if name != "snail"),
+        pytest.param("snail", marks=pytest.mark.slow),
+    ],
+)
 def test_at_the_parameters_that_acted_nothing_has_changed(name):
     agent = rl.rl2(POLICIES[name], MDPS, episodes=3)
     task = MDPS.sample(jax.random.key(1))
@@ -68,7 +74,13 @@ def test_what_is_collected_by_hand():
     np.testing.assert_allclose(batch.targets, (advantages + values) / left, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, update", [("gru", rl.ppo(minibatches=2)), ("snail", rl.a2c())])
+@pytest.mark.parametrize(
+    "name, update",
+    [
+        ("gru", rl.ppo(minibatches=2)),
+        pytest.param("snail", rl.a2c(), marks=pytest.mark.slow),
+    ],
+)
 def test_a_memory_learns_which_arm_pays(name, update):
     # One of two arms always pays, the other never: a pull tells which. Chance 1.5 of three pulls;
     # with memory 0.5 + 1 + 1.

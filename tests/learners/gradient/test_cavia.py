@@ -8,7 +8,7 @@ import jaxmeta
 
 
 def setting(learner, sample, seed=0):
-    params = learner.init(jax.random.key(seed), sample(jax.random.key(1)))
+    params = jax.jit(learner.init)(jax.random.key(seed), sample(jax.random.key(1)))
     return params, sample(jax.random.key(2)), sample(jax.random.key(3))
 
 
@@ -25,10 +25,10 @@ def test_one_step_from_a_context_of_zeros_by_hand():
     )
     x, y = np.array([[1.0], [2.0]], np.float32), np.array([[3.0], [-1.0]], np.float32)
     episode = jaxmeta.make_episode(x, y, x, y)
-    params = learner.init(jax.random.key(0), episode)
+    params = jax.jit(learner.init)(jax.random.key(0), episode)
     kernel = np.array([[0.5], [2.0], [-1.0]], np.float32)  # of x and of the two context numbers
     params.net["params"]["head"]["kernel"] = jnp.array(kernel)
-    adapted = learner.adapt(params, None, episode.support)
+    adapted = jax.jit(learner.adapt)(params, None, episode.support)
     # optax.squared_error is (w x + u c - y)^2 without a half.
     gradient = 2 * np.mean(0.5 * x - y) * kernel[1:, 0]
     np.testing.assert_allclose(adapted.context, -0.3 * gradient, rtol=1e-6)
@@ -37,9 +37,9 @@ def test_one_step_from_a_context_of_zeros_by_hand():
 def test_the_second_task_starts_from_zero_whatever_the_first_did():
     learner = sinusoid_learner(inner_steps=3)
     params, first, second = setting(learner, jaxmeta.tasks.sinusoid())
-    fresh = learner.adapt(params, None, second.support)
-    learner.adapt(params, None, first.support)
-    after_another = learner.adapt(params, None, second.support)
+    fresh = jax.jit(learner.adapt)(params, None, second.support)
+    jax.jit(learner.adapt)(params, None, first.support)
+    after_another = jax.jit(learner.adapt)(params, None, second.support)
     np.testing.assert_array_equal(fresh.context, after_another.context)
     none = sinusoid_learner(inner_steps=0).adapt(params, None, first.support)
     np.testing.assert_array_equal(none.context, np.zeros(5))
@@ -49,7 +49,7 @@ def test_adaptation_leaves_the_weights_alone_and_the_outer_gradient_reaches_them
     learner = sinusoid_learner(inner_steps=2)
     params, episode, _ = setting(learner, jaxmeta.tasks.sinusoid())
     params = jax.tree.map(lambda leaf: leaf.astype(float), params)
-    adapted = learner.adapt(params, None, episode.support)
+    adapted = jax.jit(learner.adapt)(params, None, episode.support)
     assert set(adapted._fields) == {"context", "statistics"} and adapted.statistics == {}
     # Through the context too: cutting it there gives another gradient.
     cut = sinusoid_learner(inner_steps=2, derivative="first_order")
@@ -65,9 +65,9 @@ def test_images_are_conditioned_through_film():
     learner = jaxmeta.cavia(net, context_size=3)
     x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
     part = jaxmeta.Examples(x, jnp.eye(2)[jnp.array([0, 0, 1, 1])])
-    params = learner.init(jax.random.key(1), jaxmeta.Episode(part, part))
+    params = jax.jit(learner.init)(jax.random.key(1), jaxmeta.Episode(part, part))
     assert params.net["params"]["film"]["kernel"].shape == (3, 8)
-    adapted = learner.adapt(params, None, part)
+    adapted = jax.jit(learner.adapt)(params, None, part)
     assert np.abs(adapted.context).max() > 0  # The first gradient at zero does not vanish.
     # A context of zeros changes nothing at the start.
     plain = {"params": {k: v for k, v in params.net["params"].items() if k != "film"}}

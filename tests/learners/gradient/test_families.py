@@ -18,7 +18,7 @@ def setting(learner):
         jaxmeta.Examples(x, jnp.eye(2)[jnp.arange(6) % 2]),
         jaxmeta.Examples(-x, jnp.eye(2)[jnp.arange(6) % 2]),
     )
-    return learner.init(key, episode), key, episode
+    return jax.jit(learner.init)(key, episode), key, episode
 
 
 NET = jaxmeta.networks.mlp(2, hidden=(4,), kernel_init=jax.nn.initializers.glorot_normal())
@@ -27,7 +27,7 @@ NET = jaxmeta.networks.mlp(2, hidden=(4,), kernel_init=jax.nn.initializers.gloro
 def test_anil_moves_the_head_alone():
     learner = jaxmeta.anil(NET, rule=rules.sgd(1.0), inner_steps=2)
     params, key, episode = setting(learner)
-    adapted = learner.adapt(params, key, episode.support)["params"]
+    adapted = jax.jit(learner.adapt)(params, key, episode.support)["params"]
     before = params.net["params"]
     jax.tree.map(np.testing.assert_array_equal, adapted["dense_0"], before["dense_0"])
     assert not np.array_equal(adapted["head"]["kernel"], before["head"]["kernel"])
@@ -51,7 +51,7 @@ def test_anil_body_gradient_flows_through_the_adapted_head(x64, derivative):
     def loss(shift):
         net = jax.tree.map(lambda leaf: leaf, params.net)
         net["params"]["dense_0"]["kernel"] = kernel.at[0, 0].add(shift)
-        return learner.loss(params._replace(net=net), key, episode)[0]
+        return jax.jit(learner.loss)(params._replace(net=net), key, episode)[0]
 
     slope = (loss(1e-5) - loss(-1e-5)) / 2e-5
     np.testing.assert_allclose(jax.grad(loss)(0.0), slope, rtol=1e-6)
@@ -68,7 +68,7 @@ def test_training_and_test_may_take_different_numbers_of_steps():
 def test_fomaml_gradient_is_that_of_the_query_loss_at_the_adapted_weights():
     learner = jaxmeta.fomaml(NET, rule=rules.sgd(0.5), inner_steps=3)
     params, key, episode = setting(learner)
-    adapted = learner.adapt(params, key, episode.support)
+    adapted = jax.jit(learner.adapt)(params, key, episode.support)
 
     def query_loss(weights):
         outputs = NET.apply(weights, episode.query.x)
@@ -105,7 +105,7 @@ def test_reptile_refuses_more_rows_than_there_are():
     learner = jaxmeta.reptile(NET, batch_size=7)
     params, key, episode = setting(learner)
     with pytest.raises(ValueError, match="at most the 6 support rows, got 7"):
-        learner.adapt(params, key, episode.support)
+        jax.jit(learner.adapt)(params, key, episode.support)
 
 
 def test_transductive_loss_shares_statistics_between_queries():

@@ -38,11 +38,11 @@ def test_meta_gradient_of_the_closed_form(x64):
     learner = jaxmeta.imaml(
         LINEAR, rule=rules.sgd(0.2), inner_steps=300, lam=LAM, cg_steps=20, loss_fn=loss_fn
     )
-    params = learner.init(jax.random.key(0), episode())
+    params = jax.jit(learner.init)(jax.random.key(0), episode())
     inverse = np.linalg.inv(A + LAM * np.eye(3))
     phi = inverse @ (A @ C_SUPPORT + LAM * THETA)
     np.testing.assert_allclose(
-        learner.adapt(params, None, episode().support), phi, rtol=1e-10, atol=1e-12
+        jax.jit(learner.adapt)(params, None, episode().support), phi, rtol=1e-10, atol=1e-12
     )
     (value, _), grads = jax.value_and_grad(learner.loss, has_aux=True)(params, None, episode())
     np.testing.assert_allclose(value, 0.5 * (phi - C_QUERY) @ A @ (phi - C_QUERY), rtol=1e-10)
@@ -59,7 +59,7 @@ def test_damping_is_added_to_the_system(x64):
         damping=0.7,
         loss_fn=loss_fn,
     )
-    params = learner.init(jax.random.key(0), episode())
+    params = jax.jit(learner.init)(jax.random.key(0), episode())
     phi = np.linalg.solve(A + LAM * np.eye(3), A @ C_SUPPORT + LAM * THETA)
     grads, _ = jax.grad(learner.loss, has_aux=True)(params, None, episode())
     expected = np.linalg.solve(1.7 * np.eye(3) + A / LAM, A @ (phi - C_QUERY))
@@ -90,7 +90,7 @@ def test_memory_does_not_grow_with_inner_steps(optimised):
 
     def temporary_bytes(steps):
         learner = jaxmeta.imaml(net, inner_steps=steps)
-        params = learner.init(jax.random.key(0), jaxmeta.Episode(part, part))
+        params = jax.jit(learner.init)(jax.random.key(0), jaxmeta.Episode(part, part))
         step = jax.jit(jax.grad(learner.loss, has_aux=True))
         compiled = step.lower(params, jax.random.key(0), jaxmeta.Episode(part, part)).compile()
         return compiled.memory_analysis().temp_size_in_bytes

@@ -30,7 +30,7 @@ def test_rates_of_each_step_receive_the_gradient_of_the_closed_form(x64):
     learner = jaxmeta.maml_plus_plus(
         POINT, lr=0.3, inner_steps=3, annealing_steps=0, loss_fn=half_square
     )
-    params = learner.init(jax.random.key(0), episode())._replace(rule=jnp.array(rates))
+    params = jax.jit(learner.init)(jax.random.key(0), episode())._replace(rule=jnp.array(rates))
     (value, _), grads = jax.value_and_grad(learner.loss, has_aux=True)(
         params, jax.random.key(0), episode()
     )
@@ -46,9 +46,9 @@ def test_the_loss_after_each_step_counts_by_its_weight(x64):
     learner = jaxmeta.maml_plus_plus(
         POINT, lr=0.3, inner_steps=3, annealing_steps=100, loss_fn=half_square
     )
-    params = learner.init(jax.random.key(0), episode())
+    params = jax.jit(learner.init)(jax.random.key(0), episode())
     for step in (0, 40, 99, 100):
-        value, _ = learner.loss(params._replace(step=jnp.float64(step)), None, episode())
+        value, _ = jax.jit(learner.loss)(params._replace(step=jnp.float64(step)), None, episode())
         early = max((1 - step / 100) / 3, 0.01) if step < 100 else 0.0
         weights = [early, early, 1 - 2 * early]
         after = [SUPPORT + 0.7**t * (W - SUPPORT) for t in (1, 2, 3)]
@@ -87,7 +87,7 @@ def test_each_step_has_normalisation_weights_of_its_own():
     x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
     part = jaxmeta.Examples(x, jnp.eye(2)[jnp.array([0, 0, 1, 1])])
     episode = jaxmeta.Episode(part, part)
-    params = learner.init(jax.random.key(1), episode)
+    params = jax.jit(learner.init)(jax.random.key(1), episode)
     block = params.net["params"]["block_1"]
     assert block["norm"]["scale"].shape == (3, 3) and block["kernel"].shape == (3, 3, 3, 3)
     assert "norm" not in str(jax.tree.leaves_with_path(params.rule))
@@ -95,7 +95,7 @@ def test_each_step_has_normalisation_weights_of_its_own():
     by_step = jnp.abs(grads.net["params"]["block_1"]["norm"]["scale"]).max(1)
     assert (by_step > 0).all()
     # Not adapted: those of the last step come through as they are.
-    adapted = learner.adapt(params, None, part)["params"]
+    adapted = jax.jit(learner.adapt)(params, None, part)["params"]
     last = params.net["params"]["block_2"]["norm"]["bias"][-1]
     np.testing.assert_array_equal(adapted["block_2"]["norm"]["bias"], last)
     assert not np.array_equal(

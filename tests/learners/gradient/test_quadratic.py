@@ -29,7 +29,7 @@ def episode():
 
 def value_and_grad(learner):
     key = jax.random.key(0)
-    params = learner.init(key, episode())
+    params = jax.jit(learner.init)(key, episode())
     (value, _), grads = jax.value_and_grad(learner.loss, has_aux=True)(params, key, episode())
     return value, grads
 

@@ -25,7 +25,7 @@ def setting():
         DECODER, encoder=networks.set_encoder(5, hidden=(4,)), least_sigma=0.1
     )
     support = rows(3)
-    params = learner.init(jax.random.key(0), jaxmeta.Episode(support, support))
+    params = jax.jit(learner.init)(jax.random.key(0), jaxmeta.Episode(support, support))
     return learner, jax.tree.map(lambda leaf: leaf.astype(float), params), support
 
 
@@ -34,7 +34,7 @@ def test_order_duplication_and_padding_of_the_context_change_nothing(x64):
     query = rows(4, seed=1)
 
     def predicted(support):
-        adapted = learner.adapt(params, None, support)
+        adapted = jax.jit(learner.adapt)(params, None, support)
         return np.stack(predictive(DECODER, params, adapted, query.x, least_sigma=0.1))
 
     before = predicted(support)
@@ -72,8 +72,8 @@ def test_sigma_and_log_density_by_hand(x64):
 def test_the_loss_is_the_mean_negative_log_density_over_valid_queries(x64):
     learner, params, support = setting()
     query = rows(3, seed=2)._replace(is_valid=jnp.array([True, False, True]))
-    loss, outputs = learner.loss(params, None, jaxmeta.Episode(support, query))
-    adapted = learner.adapt(params, None, support)
+    loss, outputs = jax.jit(learner.loss)(params, None, jaxmeta.Episode(support, query))
+    adapted = jax.jit(learner.adapt)(params, None, support)
     mean, sigma = predictive(DECODER, params, adapted, query.x, least_sigma=0.1)
     np.testing.assert_array_equal(outputs, mean)
     z = (np.asarray(query.y) - mean) / sigma
@@ -94,7 +94,7 @@ def test_the_set_encoder_in_numpy(x64):
     whole = networks.set_encoder(5, hidden=(6,))
     apart = networks.set_encoder(5, hidden=(6,), per_class=True)
     for encoder, inputs in ((whole, np.concatenate([x, y], 1)), (apart, x)):
-        params = encoder.init(jax.random.key(0), x, y)
+        params = jax.jit(encoder.init)(jax.random.key(0), x, y)
         p = jax.tree.map(np.asarray, params["params"])
         hidden = np.maximum(inputs @ p["dense_0"]["kernel"] + p["dense_0"]["bias"], 0)
         h = hidden @ p["out"]["kernel"] + p["out"]["bias"]
@@ -109,7 +109,7 @@ def test_the_wavenet_encoder_looks_back_and_only_back(x64):
     """Three layers of dilations 1, 2, 4 see the last eight rows."""
     encoder = networks.wavenet_encoder(4, width=3, layers=3)
     x, y = rows(12).x, rows(12).y
-    params = encoder.init(jax.random.key(0), x, y)
+    params = jax.jit(encoder.init)(jax.random.key(0), x, y)
     gradient = jax.grad(lambda x: encoder.apply(params, x, y).sum())(x)[:, 0]
     assert (np.asarray(gradient) != 0).tolist() == [False] * 4 + [True] * 8
     # Rows that are not valid are as if absent, wherever they stand.
@@ -125,7 +125,7 @@ def test_the_wavenet_encoder_looks_back_and_only_back(x64):
 def test_one_gated_unit_in_numpy(x64):
     encoder = networks.wavenet_encoder(1, width=1, layers=1)
     x, y = rows(2).x, rows(2).y
-    params = encoder.init(jax.random.key(1), x, y)
+    params = jax.jit(encoder.init)(jax.random.key(1), x, y)
     p = jax.tree.map(np.asarray, params["params"])
     h = np.concatenate([x, y], 1) @ p["in"]["kernel"] + p["in"]["bias"]
     kernel = p["dilated_0"]["kernel"]  # [2, 1, 2]: the row before, then the row itself
@@ -178,7 +178,7 @@ def test_a_conditional_neural_process_learns_a_gaussian_process():
 
     def scores(key):
         support, query = sample(key)
-        adapted = learner.adapt(state.params, key, support)
+        adapted = jax.jit(learner.adapt)(state.params, key, support)
         mean, sigma = predictive(net, state.params, adapted, query.x, least_sigma=0.02)
         floor = jaxmeta.losses.masked_mean(support.y[:, 0], support.is_valid)
         inside = jnp.abs(query.y - mean) < 1.96 * sigma

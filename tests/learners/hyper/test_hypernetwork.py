@@ -26,7 +26,7 @@ def setting(target, **settings):
     settings = {"encoder": ENCODER, "hidden": (4,), "code_size": 2} | settings
     learner = jaxmeta.hypernetwork(target, loss_fn=optax.squared_error, **settings)
     support = rows(4)
-    params = learner.init(jax.random.key(0), jaxmeta.Episode(support, support))
+    params = jax.jit(learner.init)(jax.random.key(0), jaxmeta.Episode(support, support))
     return learner, params, support
 
 
@@ -37,7 +37,7 @@ def test_generated_weights_are_those_of_the_generator_scaled_by_the_fan_in(x64):
     code = ENCODER.apply(params["encoder"], support.x, support.y)
     bias, kernel, _, head = generator.apply(params["generator"], code)
     params["gains"]["params/dense_0/bias"] = 0.3
-    adapted = learner.adapt(params, None, support)
+    adapted = jax.jit(learner.adapt)(params, None, support)
     expected = {
         "params/dense_0/bias": 0.3 * bias,
         "params/dense_0/kernel": kernel.reshape(2, 5) / np.sqrt(2),
@@ -58,7 +58,7 @@ def test_the_generator_in_numpy(x64):
     """Chunks of four: sizes 6 and 3 take two chunks and one, and share one linear map."""
     generator = WeightGenerator((6, 3), 4, (5,), 2)
     context = jnp.array([0.5, -1.0, 2.0])
-    params = generator.init(jax.random.key(0), context)
+    params = jax.jit(generator.init)(jax.random.key(0), context)
     p = jax.tree.map(np.asarray, params["params"])
     assert p["codes"].shape == (3, 2) and p["out"]["kernel"].shape == (5, 4)
     h = np.concatenate([np.tile(context, (3, 1)), p["codes"]], axis=1)
@@ -90,7 +90,7 @@ def test_chosen_weights_and_chunks():
     learner, params, support = setting(
         head, generated=lambda path: "head" in path, chunk_size=2, code_size=3
     )
-    adapted = learner.adapt(params, None, support)
+    adapted = jax.jit(learner.adapt)(params, None, support)
     assert set(adapted.weights) == {"params/head/bias", "params/head/kernel"}
     # One chunk for the bias, three for the five weights of the kernel.
     assert params["generator"]["params"]["codes"].shape == (4, 3)
@@ -140,8 +140,8 @@ def test_targets_that_are_not_flax_linen(target):
     assert outputs.shape == (5, 1)
     # Every part learns: encoder, generator, gains of the biases, and the biases themselves.
     assert all(float(optax.tree.norm(gradient[part])) > 0 for part in gradient)
-    adapted = learner.adapt(params, None, support)
-    whole = target.init(jax.random.key(0), support.x)
+    adapted = jax.jit(learner.adapt)(params, None, support)
+    whole = jax.jit(target.init)(jax.random.key(0), support.x)
     leaves = iter(adapted.weights.values())
     weights = jax.tree.map(lambda leaf: next(leaves).reshape(leaf.shape), whole)
     np.testing.assert_allclose(outputs, target.apply(weights, episode.query.x), rtol=1e-5)

@@ -27,7 +27,14 @@ VARIANTS = {
     "logits alone": {"trained_blocks": 2, "local_features": 0},
     "local alone": {"shared_features": 0, "width_factor": 0.5},
 }
-variants = pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+variants = pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, marks=() if name == "output" else pytest.mark.slow)
+        for name, settings in VARIANTS.items()
+    ],
+    ids=VARIANTS,
+)
 
 
 def support_of(labels, seed=0):
@@ -80,7 +87,7 @@ def test_gradients_reach_unlabelled_rows_and_no_masked_ones(x64):
 
     def query_loss(x):
         episode = jaxmeta.Episode(support._replace(x=x), query)
-        return learner.loss(params, None, episode)[0]
+        return jax.jit(learner.loss)(params, None, episode)[0]
 
     gradient = np.asarray(jax.jit(jax.grad(query_loss))(support.x))
     assert np.abs(gradient[:4]).max((1, 2, 3)).min() > 1e-6
@@ -117,8 +124,8 @@ def test_permuting_label_vectors_and_logit_tokens_permutes_the_logits(x64):
     # Where class n wears the vector of class order[n], it is the support set under other names.
     renamed = support._replace(y=jnp.zeros_like(support.y).at[:, order].set(support.y))
     other = permuted(params, order)
-    logits = learner.predict(params, adapt(params, None, renamed), query.x)
-    again = learner.predict(other, adapt(other, None, support), query.x)
+    logits = jax.jit(learner.predict)(params, adapt(params, None, renamed), query.x)
+    again = jax.jit(learner.predict)(other, adapt(other, None, support), query.x)
     assert_close(again, logits[:, order])
     assert np.abs(np.diff(logits, axis=1)).min() > 1e-4
 
@@ -248,7 +255,7 @@ def test_one_attention_with_label_matched_keys_gives_class_means(x64):
     sequence[n_way:, :d] = np.eye(n_way)[labels]
     sequence[n_way:, d:] = x
     encoder = Encoder(layers=1, heads=1)
-    params = encoder.init(jax.random.key(0), jnp.array(sequence))["params"]
+    params = jax.jit(encoder.init)(jax.random.key(0), jnp.array(sequence))["params"]
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), params)
     select = np.diag([1.0] * d + [0.0] * features)
     attention = params["attention_0"]
@@ -283,7 +290,7 @@ def test_the_encoder_in_numpy(x64):
     rng = np.random.default_rng(1)
     tokens, is_valid = rng.normal(size=(4, 6)), np.array([True, True, False, True])
     encoder = Encoder(layers=2, heads=2)
-    params = encoder.init(jax.random.key(0), jnp.array(tokens))["params"]
+    params = jax.jit(encoder.init)(jax.random.key(0), jnp.array(tokens))["params"]
     params = jax.tree.map(lambda leaf: jnp.array(rng.normal(size=leaf.shape)), params)
     p = jax.tree.map(np.asarray, params)
 
@@ -358,7 +365,7 @@ def test_queries_alone_and_together():
         ).mean
         for transductive in (False, True)
     )
-    outputs = learner.predict(params, adapt(params, None, support), query.x)
+    outputs = jax.jit(learner.predict)(params, adapt(params, None, support), query.x)
     np.testing.assert_allclose(alone, outputs.sum(), rtol=1e-4)
     assert abs(together - alone) > 1e-3
 
@@ -413,7 +420,7 @@ def test_images_too_small_for_the_blocks():
     learner = jaxmeta.hypertransformer()
     part = support_of([0, 1, 2])
     with pytest.raises(ValueError, match=r"images \[M, H, W, C\] of 16 pixels .* \(3, 5, 5, 1\)"):
-        learner.init(jax.random.key(0), jaxmeta.Episode(part, part))
+        jax.jit(learner.init)(jax.random.key(0), jaxmeta.Episode(part, part))
 
 
 def test_the_defaults_are_the_authors_omniglot_setting():

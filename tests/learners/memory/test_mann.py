@@ -90,7 +90,7 @@ def test_a_stream_in_numpy(x64):
     learner = mann(controller=feed_forward(6), memory=no_memory())
     episode = stream(dtype=float)
     params = as_double(jax.jit(learner.init)(jax.random.key(0), episode))
-    _, outputs = learner.loss(params, jax.random.key(0), episode)
+    _, outputs = jax.jit(learner.loss)(params, jax.random.key(0), episode)
     x, y = (np.asarray(part) for part in episode.query[:2])
     seen = np.concatenate([x, np.concatenate([np.zeros((1, N_WAY)), y[:-1]])], axis=1)
     controller, output = params["controller"], params["output"]
@@ -113,7 +113,7 @@ def test_adapting_and_predicting_goes_on_with_the_sequence(x64, machine):
     if machine["memory"].n_reads == 0:  # Without writes the two are the same.
         two = jax.tree.map(lambda leaf: leaf[:2], rows)
         none = jax.tree.map(lambda leaf: leaf[:0], rows)
-        _, expected = learner.loss(params, key, jaxmeta.Episode(none, two))
+        _, expected = jax.jit(learner.loss)(params, key, jaxmeta.Episode(none, two))
         np.testing.assert_allclose(outputs[0], expected[1], rtol=1e-9)
 
 
@@ -146,7 +146,7 @@ def test_batch_normalisation_is_refused_on_a_stream():
     learner, episode = mann(embed, **SMALL), stream()
     params = jax.jit(learner.init)(jax.random.key(0), episode)
     with pytest.raises(ValueError, match="must not normalise by its batch on a stream"):
-        learner.loss(params, jax.random.key(0), episode)
+        jax.jit(learner.loss)(params, jax.random.key(0), episode)
 
 
 def test_nearest_seen_looks_at_what_came_before():

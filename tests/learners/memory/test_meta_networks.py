@@ -43,7 +43,7 @@ def setting(learner, task):
 def test_an_augmented_net_in_numpy(x64):
     module = net()
     x = jax.random.normal(jax.random.key(0), (2, SIZE), float)
-    params = module.init(jax.random.key(1), x)
+    params = jax.jit(module.init)(jax.random.key(1), x)
     dense, head = (np.asarray(params["params"][name], float) for name in ("dense", "head"))
     fast = {
         "dense": jax.random.normal(jax.random.key(2), dense.shape),
@@ -166,7 +166,7 @@ def test_second_order_gradients_through_the_fast_weights(x64):
     adapted = jax.jit(learner.adapt)(params, jax.random.key(1), task.support)
 
     def first_order(params):
-        outputs = learner.predict(params, adapted, task.query.x)
+        outputs = jax.jit(learner.predict)(params, adapted, task.query.x)
         return -jnp.mean(jnp.sum(jax.nn.log_softmax(outputs) * task.query.y, axis=1))
 
     whole, cut = jax.grad(loss)(params).base, jax.jit(jax.grad(first_order))(params).base

@@ -16,8 +16,8 @@ def test_identity_embedding_is_a_linear_classifier(x64):
     labels = np.array([0, 1, 2, 0, 1, 2])
     learner = jaxmeta.prototypical(Identity())
     episode = jaxmeta.make_episode(support, labels, query, [0, 1, 2, 0, 1])
-    adapted = learner.adapt({}, jax.random.key(0), episode.support)
-    logits = learner.predict({}, adapted, episode.query.x)
+    adapted = jax.jit(learner.adapt)({}, jax.random.key(0), episode.support)
+    logits = jax.jit(learner.predict)({}, adapted, episode.query.x)
     centres = np.stack([support[labels == n].mean(0) for n in range(3)])
     linear = query @ (2 * centres).T - (centres**2).sum(1) - (query**2).sum(1, keepdims=True)
     np.testing.assert_allclose(logits, linear, rtol=1e-12)
@@ -58,9 +58,9 @@ def test_refinement_is_soft_k_means(x64, steps):
         shares = np.concatenate([y[:5], shares / shares.sum(1, keepdims=True)])
         centres = shares.T @ x[:8] / shares.sum(0)[:, None]
     learner = jaxmeta.prototypical(Identity(), refine_steps=steps)
-    adapted = learner.adapt({}, jax.random.key(0), support)
+    adapted = jax.jit(learner.adapt)({}, jax.random.key(0), support)
     np.testing.assert_allclose(adapted.centres, centres, rtol=1e-12)
-    logits = learner.predict({}, adapted, jnp.asarray(query))
+    logits = jax.jit(learner.predict)({}, adapted, jnp.asarray(query))
     np.testing.assert_allclose(logits, -((query[:, None] - centres) ** 2).sum(-1), rtol=1e-12)
 
 
@@ -74,18 +74,20 @@ def test_batch_normalisation_uses_the_support_set_alone():
     key = jax.random.key(0)
     support = jaxmeta.Examples(jax.random.uniform(key, (3, 16, 16, 1)), jnp.eye(3))
     queries = jax.random.uniform(jax.random.key(1), (4, 16, 16, 1))
-    params = learner.init(key, jaxmeta.Episode(support, support))
-    adapted = learner.adapt(params, key, support)
-    together = learner.predict(params, adapted, queries)
-    alone = learner.predict(params, adapted, queries[2:3])
+    params = jax.jit(learner.init)(key, jaxmeta.Episode(support, support))
+    adapted = jax.jit(learner.adapt)(params, key, support)
+    together = jax.jit(learner.predict)(params, adapted, queries)
+    alone = jax.jit(learner.predict)(params, adapted, queries[2:3])
     np.testing.assert_allclose(alone[0], together[2], rtol=1e-4, atol=1e-5)
     # The support set itself, normalised by its own statistics, is what the centres were made of.
-    logits = learner.predict(params, adapted, support.x)
+    logits = jax.jit(learner.predict)(params, adapted, support.x)
     np.testing.assert_allclose(jnp.diag(logits), 0, atol=1e-6)
 
 
 def test_nearest_neighbour_by_hand():
     support = jaxmeta.Examples(jnp.array([[0.0], [1.0], [5.0]]), jnp.eye(2)[jnp.array([0, 1, 0])])
     learner = nearest_neighbour()
-    logits = learner.predict({}, learner.adapt({}, None, support), jnp.array([[0.9], [4.0]]))
+    logits = jax.jit(learner.predict)(
+        {}, jax.jit(learner.adapt)({}, None, support), jnp.array([[0.9], [4.0]])
+    )
     np.testing.assert_allclose(logits, [[-0.81, -0.01], [-1.0, -9.0]], rtol=1e-5)

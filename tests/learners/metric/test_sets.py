@@ -36,7 +36,7 @@ def episode_and_params(learner, size=SIZE):
         return jaxmeta.Examples(x, jnp.repeat(jnp.eye(N_WAY), shots, axis=0))
 
     episode = jaxmeta.Episode(examples(keys[0], K_SHOT), examples(keys[1], Q_QUERIES))
-    params = learner.init(keys[2], episode)
+    params = jax.jit(learner.init)(keys[2], episode)
     return episode, jax.tree.map(lambda leaf: leaf.astype(float), params)
 
 
@@ -126,7 +126,7 @@ def test_order_of_the_support_rows(x64, learner):
 @learners
 def test_each_query_by_itself_unless_asked(x64, learner):
     episode, params = episode_and_params(learner)
-    adapted = learner.adapt(params, jax.random.key(0), episode.support)
+    adapted = jax.jit(learner.adapt)(params, jax.random.key(0), episode.support)
     x = episode.query.x
     changed = x.at[1:].set(jax.random.uniform(jax.random.key(5), x[1:].shape))
     predict = jax.jit(learner.predict)
@@ -138,6 +138,7 @@ def test_each_query_by_itself_unless_asked(x64, learner):
     assert not np.allclose(others[0], outputs[0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_relation_maps_are_masked_in_both_nets(x64):
     learner = jaxmeta.relation(relation_embedding(width=2), relation_head(width=2, hidden=3))
     episode, params = episode_and_params(learner, size=24)  # Maps of 4x4.
@@ -162,8 +163,8 @@ def test_one_compilation_for_every_size():
     @jax.jit
     def loss(params, key):
         traces.append(1)
-        return learner.loss(params, key, sample(key))[0]
+        return jax.jit(learner.loss)(params, key, sample(key))[0]
 
-    params = learner.init(jax.random.key(0), sample(jax.random.key(0)))
+    params = jax.jit(learner.init)(jax.random.key(0), sample(jax.random.key(0)))
     losses = [float(loss(params, jax.random.key(seed))) for seed in range(5)]
     assert np.isfinite(losses).all() and len(traces) == 1

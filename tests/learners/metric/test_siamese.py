@@ -12,10 +12,10 @@ def test_probability_and_loss_by_hand(x64):
     # |differences|: (1, 0), (0, 2), (2, 1); alpha = (-1, -0.5), b = 0.5.
     learner = jaxmeta.siamese(Identity())
     episode = jaxmeta.make_episode([[0.0, 0], [1, 2], [3, 1]], [0, 1, 1], [[1.0, 0]], [0])
-    params = learner.init(jax.random.key(0), episode)
+    params = jax.jit(learner.init)(jax.random.key(0), episode)
     head = {"params": {"kernel": jnp.array([[-1.0], [-0.5]]), "bias": jnp.array([0.5])}}
     assert jax.tree.structure(params.head) == jax.tree.structure(head)
-    loss, outputs = learner.loss(params._replace(head=head), jax.random.key(0), episode)
+    loss, outputs = jax.jit(learner.loss)(params._replace(head=head), jax.random.key(0), episode)
     p = 1 / (1 + np.exp(-np.array([-0.5, -0.5, -2.0])))
     np.testing.assert_allclose(jax.nn.sigmoid(outputs), [[p[0], (p[1] + p[2]) / 2]], rtol=1e-12)
     # Half the mean over equal pairs, half that over unequal ones.
@@ -23,13 +23,14 @@ def test_probability_and_loss_by_hand(x64):
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_start_calls_equal_inputs_alike_and_others_less(x64):
     embed = jaxmeta.networks.siamese_embedding(8, width=2)
     learner = jaxmeta.siamese(embed)
     x = jax.random.uniform(jax.random.key(0), (4, 16, 16, 1))
     episode = jaxmeta.make_episode(x[:2], [0, 1], x, [0, 1, 0, 1])
-    params = learner.init(jax.random.key(1), episode)
-    adapted = learner.adapt(params, jax.random.key(2), episode.support)
+    params = jax.jit(learner.init)(jax.random.key(1), episode)
+    adapted = jax.jit(learner.adapt)(params, jax.random.key(2), episode.support)
     assert adapted.embedded.shape == (2, 8)
     assert np.all((adapted.embedded > 0) & (adapted.embedded < 1))
     p = jax.nn.sigmoid(learner.predict(params, adapted, x))
@@ -46,7 +47,7 @@ def test_sizes_below_one_are_refused(name):
 def test_far_pairs_stay_finite():
     learner = jaxmeta.siamese(Identity())
     episode = jaxmeta.make_episode([[0.0], [1e4]], [0, 1], [[0.0]], [0])
-    params = learner.init(jax.random.key(0), episode)
+    params = jax.jit(learner.init)(jax.random.key(0), episode)
     head = {"params": {"kernel": jnp.array([[-1.0]]), "bias": jnp.array([0.0])}}
     params = params._replace(head=head)
     (loss, outputs), grads = jax.value_and_grad(learner.loss, has_aux=True)(
