@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxmeta import plots, recipes, supervisor
+from jaxmeta.program_cache import keep_programs
 from jaxmeta.training import read_metrics
 from jaxmeta.training.processes import is_first, join
 
@@ -242,6 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
+        keep_programs()
         COMMANDS[command](rest)
     except BrokenPipeError:  # The reader, `head` say, has seen enough; nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

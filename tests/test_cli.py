@@ -3,11 +3,14 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from jaxmeta import cli, recipes
+from jaxmeta.program_cache import keep_programs
 from jaxmeta.training import read_metrics
 
 SHORT = (
@@ -65,6 +68,21 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(recipes, "train", train)
     cli.main(advice.split()[1:])
     assert "inductive" in capsys.readouterr().out
+
+
+def test_compiled_programs_are_kept_in_the_users_folder(tmp_path, monkeypatch):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    monkeypatch.setenv("JAXMETA_DATA", str(tmp_path))
+    try:
+        keep_programs()
+        assert jax.config.jax_compilation_cache_dir == before[names[0]]  # JAX was told already.
+        jax.config.update(names[0], None)
+        keep_programs()
+        assert Path(jax.config.jax_compilation_cache_dir).parent == tmp_path / "programs"
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def test_help_teaches(capsys):

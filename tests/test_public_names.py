@@ -33,9 +33,9 @@ def test_importing_does_not_start_jax():
 # for `inner`, whose implicit and explicit loops are used by nobody here.
 FLOORS = [
     {"cli", "__main__"},
-    {"plots", "recipes", "supervisor"},
+    {"plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
-    {"datasets", "inner", "networks", "losses"},
+    {"datasets", "episodes", "inner", "networks", "losses"},
     {"learner"},
 ]
 

@@ -1,5 +1,6 @@
 """Data sets: class-structured arrays with class-disjoint splits."""
 
+from jaxmeta.datasets._cache import data_home
 from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
 from jaxmeta.datasets._glyphs import glyphs
 from jaxmeta.datasets._omniglot import omniglot
@@ -11,6 +12,7 @@ __all__ = [
     "Rows",
     "Splits",
     "array_records",
+    "data_home",
     "glyphs",
     "image_files",
     "omniglot",
