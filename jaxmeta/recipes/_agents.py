@@ -65,6 +65,8 @@ class Navigation:
 
     reward: Literal["distance", "squared_distance"] = "distance"
     """minus which, at every step"""
+    reach: float = 0.1
+    """how far an action of 1 moves the point in each coordinate, which is as far as it may"""
     horizon: int = 100
     """steps of an episode"""
     trial: int = 2
@@ -76,7 +78,8 @@ class Navigation:
             "distance": rl.environments.minus_distance,
             "squared_distance": rl.environments.minus_squared_distance,
         }
-        return rl.environments.navigation(reward=rewards[self.reward], horizon=self.horizon)
+        world = rl.environments.navigation(reward=rewards[self.reward], horizon=self.horizon)
+        return rl.environments.unit_actions(world, self.reach)
 
     @property
     def setting(self) -> str:

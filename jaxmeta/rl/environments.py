@@ -174,6 +174,30 @@ def navigation(
     return Environment(sample, reset, step, Continuous(2), horizon)
 
 
+def unit_actions(environment: Environment, bound: float) -> Environment:
+    """The same environment with actions in [-1, 1], which stand for [-bound, bound].
+
+    What the code released with MAML does to its environments: a first policy of standard deviation
+    1 then moves about as far as it may, not ten times as far.
+
+    Args:
+      environment: with continuous actions.
+      bound: largest action, in each coordinate.
+
+    Raises:
+      ValueError: its actions are discrete, or `bound` is not above 0.
+    """
+    if not isinstance(environment.actions, Continuous):
+        raise ValueError(f"actions must be continuous, got {environment.actions}.")
+    if not bound > 0:
+        raise ValueError(f"bound must be > 0, got {bound}.")
+
+    def step(key, state, action, task):
+        return environment.step(key, state, bound * jnp.clip(action, -1.0, 1.0), task)
+
+    return environment._replace(step=step)
+
+
 def from_gymnax(environment: Any, sample: Callable[[jax.Array], Task], horizon: int) -> Environment:
     """An environment of gymnax; a task is its `EnvParams`, which `sample` draws.
 

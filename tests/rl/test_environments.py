@@ -75,6 +75,14 @@ def test_navigation_clips_and_pays(reward, expected):
     assert jnp.abs(goals).max() <= 0.5 and jnp.abs(goals).max() > 0.49
 
 
+def test_unit_actions_stand_for_the_bounds():
+    world = environments.unit_actions(environments.navigation(), 0.1)
+    state, _ = world.reset(jax.random.key(0), jnp.zeros(2))
+    moved = world.step(jax.random.key(0), state, jnp.array([0.5, -7.0]), jnp.ones(2))
+    np.testing.assert_allclose(moved.observation, [0.05, -0.1], rtol=1e-6)
+    np.testing.assert_allclose(moved.reward, -np.hypot(0.95, 1.1), rtol=1e-6)
+
+
 def test_an_environment_of_gymnax_fits():
     gymnax = pytest.importorskip("gymnax", reason="needs the extra `gymnax`", exc_type=ImportError)
     cart, params = gymnax.make("CartPole-v1")
@@ -102,6 +110,11 @@ def test_wrong_numbers_are_refused():
         (lambda: environments.gaussian_bandits(2, std=-1.0), "std must be >= 0, got -1.0"),
         (lambda: environments.tabular_mdps(0), "n_states must be >= 1, got 0"),
         (lambda: environments.navigation(horizon=0), "horizon must be >= 1, got 0"),
+        (lambda: environments.unit_actions(environments.navigation(), 0), "bound must be > 0"),
+        (
+            lambda: environments.unit_actions(environments.bernoulli_bandits(2), 1.0),
+            "actions must be continuous",
+        ),
     ):
         with pytest.raises(ValueError, match=name):
             build()
