@@ -135,8 +135,9 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
             draw(acting[name], axes=panels[2], label=label, colour=colour)
     for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
         values = [result[row]["mean"] for result in evaluations.values() if row in result]
-        # The whole of a trial is no level for a curve along it.
-        for panel in panels[1 : 2 if acting else None] if values else ():
+        # The whole of a trial is no level for a curve along it, nor one step for a curve of steps.
+        is_drawn = acting or any(row in result["adaptation"] for result in adapting.values())
+        for panel in panels[1 : 2 if is_drawn else None] if values else ():
             label = row.replace("_", " ").replace("raw pixel", "raw-pixel")
             panel.axhline(values[0], color="grey", linestyle=style, label=label)
     for panel in panels:
