@@ -7,7 +7,7 @@
 step, a Gaussian policy of 100-100 units, linear baseline, REINFORCE with second derivatives, an
 outer step of Adam. Both sides do all of it, in single precision, from the same weights:
 
-    jaxmeta     one compiled program
+    jaxmeta     one compiled program, the tasks shared among the cores as the command does
     one by one  PyTorch, one environment after another, as in the code released with the paper
     batched     PyTorch, the 20 episodes of a task in one batch of the policy, each environment a
                 Python object stepped by itself, as vectorised reimplementations do
@@ -32,7 +32,7 @@ import numpy as np
 import optax
 import torch
 
-from jaxmeta import networks, rl
+from jaxmeta import networks, recipes, rl
 from jaxmeta.training import init_state
 
 RESULT = Path(__file__).parent / "results/rl_steps_per_second.json"
@@ -174,6 +174,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
+    recipes.use_all_cores()
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
     world = rl.environments.navigation()
@@ -185,7 +186,8 @@ def main():
     at_start = rl.make_evaluate_returns(
         agent, world.sample, n_episodes=TASKS, metric=lambda returns: returns[1]
     )(state.params, jax.random.key(1))
-    step = rl.a2c()(agent, tx, world.sample, meta_batch_size=TASKS)
+    devices = jax.device_count()
+    step = rl.a2c()(agent, tx, world.sample, meta_batch_size=TASKS, devices=devices)
     key, rng = jax.random.key(2), np.random.default_rng(0)
     state, _ = jax.block_until_ready(step(state, key))  # Compiles.
 
@@ -232,6 +234,7 @@ def main():
         },
         "seconds_of_a_meta_step": {name: statistics.median(s) for name, s in seconds.items()},
         "cores": os.cpu_count(),
+        "devices": devices,
         "load_average": os.getloadavg()[0],
         "jax": jax.__version__,
         "torch": torch.__version__,
