@@ -57,6 +57,13 @@ def test_the_speeds_are_those_of_the_committed_file():
         assert row in README, name
 
 
+def test_environment_steps_are_those_of_the_committed_file():
+    result = json.loads((ROOT / "benchmarks/results/rl_steps_per_second.json").read_text())
+    for name, rate in result["environment_steps_per_second"].items():
+        ratio = "" if name == "jaxmeta" else f"{result['times_faster'][name]} "
+        assert f" | {rate} | {ratio}|" in README
+
+
 def test_the_learned_optimiser_s_numbers_are_those_of_the_committed_file():
     path = ROOT / "benchmarks/results/learned_optimizer.json"
     for name, result in json.loads(path.read_text())["results"].items():
