@@ -64,6 +64,13 @@ def test_environment_steps_are_those_of_the_committed_file():
         assert f" | {rate} | {ratio}|" in README
 
 
+def test_the_memory_of_the_inner_loop_is_that_of_the_committed_file():
+    result = json.loads((ROOT / "benchmarks/results/inner_loop_memory.json").read_text())
+    page = (ROOT / "docs/performance.md").read_text()
+    for name, values in result["temporaries_mib"].items():
+        assert f"| {name} | {' | '.join(map(str, values))} |" in page
+
+
 def test_the_learned_optimiser_s_numbers_are_those_of_the_committed_file():
     path = ROOT / "benchmarks/results/learned_optimizer.json"
     for name, result in json.loads(path.read_text())["results"].items():
