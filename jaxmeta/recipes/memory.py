@@ -88,6 +88,12 @@ def _on_glyphs(recipe, changes, **outer):
 
 
 MEMORY = {
+    "glyphs-mann-3": dataclasses.replace(
+        _on_glyphs(
+            _MANN, f"data; 3 classes; {_SHARP}; 3 000 steps", steps=3_000, validate_every=250
+        ),
+        task=Streams(dataset="glyphs", n_way=3),
+    ),
     "glyphs-mann-5": _on_glyphs(
         _MANN,
         f"data; {_SHARP}; random turns to 0.2 radians and shifts to 8 % of the side in training; "
