@@ -4,8 +4,8 @@
 
 Trains `glyphs-mann-3` once for every seed, resuming what is there, and tests each on streams of
 `meta_test`. A run has left the plateau where its mean accuracy from the second presentation on is
-nearer to 1 than to chance, one third. Writes `benchmarks/results/mann_seeds.json`. Two minutes a seed
-on two cores.
+nearer to 1 than to chance, one third. Writes `benchmarks/results/mann_seeds.json`. Two minutes a
+seed on two cores.
 """
 
 import argparse
@@ -32,7 +32,12 @@ def main():
     found = []
     for seed in range(arguments.seeds):
         folder = arguments.runs / str(seed)
-        recipes.train(RECIPE, dataclasses.replace(recipe, seed=seed), folder, resume=True)
+        recipes.train(
+            RECIPE,
+            dataclasses.replace(recipe, outer=dataclasses.replace(recipe.outer, seed=seed)),
+            folder,
+            resume=True,
+        )
         result = recipes.evaluate_run(folder)
         by_presentation = result["inductive"]["by_presentation"]
         later = sum(by_presentation[1:]) / len(by_presentation[1:])
