@@ -4,7 +4,7 @@
 
 Trains `glyphs-mann-3` once for every seed, resuming what is there, and tests each on streams of
 `meta_test`. A run has left the plateau where its mean accuracy from the second presentation on is
-nearer to 1 than to chance, one third. Writes `benchmarks/results/mann_seeds.json`. Two minutes a
+nearer to 1 than to chance, one third. Writes `benchmarks/results/mann_seeds.json`. Four minutes a
 seed on two cores.
 """
 

@@ -90,7 +90,7 @@ def _on_glyphs(recipe, changes, **outer):
 MEMORY = {
     "glyphs-mann-3": dataclasses.replace(
         _on_glyphs(
-            _MANN, f"data; 3 classes; {_SHARP}; 3 000 steps", steps=3_000, validate_every=250
+            _MANN, f"data; 3 classes; {_SHARP}; 6 000 steps", steps=6_000, validate_every=500
         ),
         task=Streams(dataset="glyphs", n_way=3),
     ),
