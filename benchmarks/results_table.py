@@ -39,6 +39,8 @@ def row(result: dict, file: str) -> str:
 
 
 def _ours(result):
+    if "by_presentation" in result.get("inductive", {}):
+        return _by_presentation(result["inductive"]["by_presentation"])
     if result["metric"] == "accuracy":
         return _number(result, "inductive") + ", inductive"
     if result["metric"] == "return":
@@ -51,6 +53,12 @@ def _ours(result):
     steps = ", ".join(str(point["inner_steps"]) for point in chosen)
     unit = "step" if steps == "1" else "steps"
     return f"MSE {', '.join(numbers)} after {steps} {unit}, {result['setting']}"
+
+
+def _by_presentation(values):
+    chosen = [number for number in (1, 2, 3, 5, 10) if number <= len(values)]
+    numbers = ", ".join(f"{100 * values[number - 1]:.1f}" for number in chosen)
+    return f"{numbers} at presentation {', '.join(map(str, chosen))}"
 
 
 def _return(result):
