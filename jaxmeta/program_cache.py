@@ -17,7 +17,7 @@ def keep_programs() -> None:
     Turned off with `JAX_ENABLE_COMPILATION_CACHE=0`. Machines that share the folder share programs
     only where their processors have the same instructions.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         folder = data_home() / "programs" / _processor()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
