@@ -8,7 +8,7 @@ step, a Gaussian policy of 100-100 units, linear baseline, REINFORCE with second
 outer step of Adam. Both sides do all of it, in single precision, from the same weights:
 
     jaxmeta     one compiled program, the tasks shared among the cores as the command does
-    one by one  PyTorch, one environment after another, as in the code released with the paper
+    one by one  PyTorch, one environment after another
     batched     PyTorch, the 20 episodes of a task in one batch of the policy, each environment a
                 Python object stepped by itself, as vectorised reimplementations do
 

@@ -17,6 +17,7 @@ def keep_programs() -> None:
     Turned off with `JAX_ENABLE_COMPILATION_CACHE=0`. Machines that share the folder share programs
     only where their processors have the same instructions.
     """
+    # JAX makes its options attributes as it starts, so type checkers do not see them.
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         folder = data_home() / "programs" / _processor()
         jax.config.update("jax_compilation_cache_dir", str(folder))

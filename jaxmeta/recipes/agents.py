@@ -36,7 +36,8 @@ _RL2 = Recipe(
 _MAML = Recipe(
     paper="Finn et al. 2017, section 5.3, figure 4 and table 4, MAML, 2-D navigation",
     published="-40.41, -11.68, -3.33, -3.23 after 0, 1, 2, 3 gradient steps",
-    changes="reward minus the distance, as in the released code; exact Hessian-vector products; "
+    changes="reward minus the distance, as in the released code; actions in units of the largest "
+    "move, as there (recollected); exact Hessian-vector products; "
     "the best policy by 40 tasks held out, not by the training return; the low-variance-curvature "
     "estimator",
     task=Navigation(),

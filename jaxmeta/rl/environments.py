@@ -177,8 +177,8 @@ def navigation(
 def unit_actions(environment: Environment, bound: float) -> Environment:
     """The same environment with actions in [-1, 1], which stand for [-bound, bound].
 
-    What the code released with MAML does to its environments: a first policy of standard deviation
-    1 then moves about as far as it may, not ten times as far.
+    What the code released with MAML does to its environments (recollected): a first policy of
+    standard deviation 1 then asks for about as much as it may have, not for ten times as much.
 
     Args:
       environment: with continuous actions.

@@ -65,8 +65,8 @@ def ant_velocity(*, backend: Backend = "generalized", horizon: int = 200) -> Env
     """An ant that is to run at a velocity; Finn et al. 2017, section 5.3.
 
     A task is a velocity from U[0, 3]; the reward is 1 minus the distance to it, so that falling
-    over does not pay, with the costs and the bonus of `ant_direction`. Arguments and errors as for
-    `half_cheetah_direction`.
+    over does not pay (the 1 as in the released code, recollected), with the costs and the bonus of
+    `ant_direction`. Arguments and errors as for `half_cheetah_direction`.
     """
 
     def sample(key):

@@ -87,7 +87,7 @@ def test_gradients_reach_unlabelled_rows_and_no_masked_ones(x64):
 
     def query_loss(x):
         episode = jaxmeta.Episode(support._replace(x=x), query)
-        return jax.jit(learner.loss)(params, None, episode)[0]
+        return learner.loss(params, None, episode)[0]
 
     gradient = np.asarray(jax.jit(jax.grad(query_loss))(support.x))
     assert np.abs(gradient[:4]).max((1, 2, 3)).min() > 1e-6
@@ -420,7 +420,7 @@ def test_images_too_small_for_the_blocks():
     learner = jaxmeta.hypertransformer()
     part = support_of([0, 1, 2])
     with pytest.raises(ValueError, match=r"images \[M, H, W, C\] of 16 pixels .* \(3, 5, 5, 1\)"):
-        jax.jit(learner.init)(jax.random.key(0), jaxmeta.Episode(part, part))
+        learner.init(jax.random.key(0), jaxmeta.Episode(part, part))
 
 
 def test_the_defaults_are_the_authors_omniglot_setting():

@@ -146,7 +146,7 @@ def test_batch_normalisation_is_refused_on_a_stream():
     learner, episode = mann(embed, **SMALL), stream()
     params = jax.jit(learner.init)(jax.random.key(0), episode)
     with pytest.raises(ValueError, match="must not normalise by its batch on a stream"):
-        jax.jit(learner.loss)(params, jax.random.key(0), episode)
+        learner.loss(params, jax.random.key(0), episode)
 
 
 def test_nearest_seen_looks_at_what_came_before():

@@ -166,7 +166,7 @@ def test_second_order_gradients_through_the_fast_weights(x64):
     adapted = jax.jit(learner.adapt)(params, jax.random.key(1), task.support)
 
     def first_order(params):
-        outputs = jax.jit(learner.predict)(params, adapted, task.query.x)
+        outputs = learner.predict(params, adapted, task.query.x)
         return -jnp.mean(jnp.sum(jax.nn.log_softmax(outputs) * task.query.y, axis=1))
 
     whole, cut = jax.grad(loss)(params).base, jax.jit(jax.grad(first_order))(params).base

@@ -133,7 +133,7 @@ def test_another_length_than_that_of_the_parameters():
     learner = jaxmeta.snail(networks.mlp(4, hidden=(5,)), filters=3, attention=((4, 3), (4, 5)))
     params = jax.jit(learner.init)(jax.random.key(0), episode(3, 2))
     with pytest.raises(ValueError, match="are for 4 to 7 support rows, got 9"):
-        jax.jit(learner.adapt)(params, jax.random.key(0), episode(3, 3).support)
+        learner.adapt(params, jax.random.key(0), episode(3, 3).support)
 
 
 def test_bad_sizes():

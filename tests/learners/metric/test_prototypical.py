@@ -87,7 +87,5 @@ def test_batch_normalisation_uses_the_support_set_alone():
 def test_nearest_neighbour_by_hand():
     support = jaxmeta.Examples(jnp.array([[0.0], [1.0], [5.0]]), jnp.eye(2)[jnp.array([0, 1, 0])])
     learner = nearest_neighbour()
-    logits = jax.jit(learner.predict)(
-        {}, jax.jit(learner.adapt)({}, None, support), jnp.array([[0.9], [4.0]])
-    )
+    logits = learner.predict({}, learner.adapt({}, None, support), jnp.array([[0.9], [4.0]]))
     np.testing.assert_allclose(logits, [[-0.81, -0.01], [-1.0, -9.0]], rtol=1e-5)
