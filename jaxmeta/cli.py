@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxmeta import plots, recipes, supervisor
+from jaxmeta.huge_pages import restart_with_huge_pages
 from jaxmeta.program_cache import keep_programs
 from jaxmeta.training import read_metrics
 from jaxmeta.training.processes import is_first, join
@@ -234,7 +235,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command; a mistake of the user gives one line and exit status 2."""
+    is_a_program = arguments is None  # and not a call from Python
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if is_a_program and arguments[:1] == ["train"]:
+        restart_with_huge_pages()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)

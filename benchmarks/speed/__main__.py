@@ -7,7 +7,8 @@ The command makes an environment for the peers once (`benchmarks/speed/.environm
 does not install is a line of the report that says why. Each side is a process of its own, with the
 same weights and the same first episodes, and as many threads as there are cores. Rounds go through
 the sides in turn; each times its second step of two. The first step's loss and gradient norm must
-agree across sides to 1e-3.
+agree across sides to 1e-3. jaxmeta has its memory in huge pages, as under its command, the peers as
+they come; one more line says what the same setting does for PyTorch.
 
 Prints, and writes to `benchmarks/results/speed.json`: median milliseconds of a meta-step, how many
 times faster jaxmeta is, peak resident memory, seconds from start to the end of the first step
@@ -31,8 +32,11 @@ import environment
 import numpy as np
 from workloads import WORKLOADS, Workload
 
+from jaxmeta import huge_pages
+
 HERE = Path(__file__).parent
 TOLERANCE = 1e-3
+HUGE_PAGES = ", huge pages"  # ends the name of a peer that has the memory setting of our command
 PEERS_OF = {
     "maml": ("torch loop", "torch.func", "higher", "TorchOpt", "learn2learn"),
     "prototypical": ("torch loop", "easyfsl"),
@@ -48,14 +52,14 @@ class Side:
 
     def __init__(self, peer, name, folder, python):
         self.peer = peer
+        variables = huge_pages.environment() if peer == "jaxmeta" or HUGE_PAGES in peer else {}
         self.process = subprocess.Popen(
-            [python, HERE / "worker.py", peer, name, folder],
+            [python, HERE / "worker.py", peer.removesuffix(HUGE_PAGES), name, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Threads that wait must not take the cores from the side being timed.
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"},
+            env=os.environ | variables,
         )
         self.package = self._read()
         self.first = self._read()
@@ -93,6 +97,8 @@ class Side:
 def peers_of(workload: Workload) -> tuple[str, ...]:
     """Those that can do this work."""
     peers = PEERS_OF[workload.kind]
+    if workload.kind in ("maml", "prototypical") and workload.side:
+        peers += ("torch loop" + HUGE_PAGES,)
     if workload.kind == "maml" and workload.side:  # jax-meta's MAML only classifies.
         peers += ("jax-meta",)
     if workload.first_order:
@@ -106,11 +112,12 @@ def compare(name: str, workload: Workload, peers: dict, missing: dict, rounds: i
     with TemporaryDirectory() as folder:
         sides = [Side("jaxmeta", name, folder, sys.executable)]
         for peer in peers_of(workload):
-            if peer in missing:
-                result["missing"][peer] = missing[peer]
-            elif peer in peers:
+            program = peer.removesuffix(HUGE_PAGES)
+            if program in missing:
+                result["missing"][peer] = missing[program]
+            elif program in peers:
                 try:
-                    sides.append(Side(peer, name, folder, peers[peer]))
+                    sides.append(Side(peer, name, folder, peers[program]))
                 except RuntimeError as failure:
                     result["missing"][peer] = f"fails: {failure}"
         for side in sides[1:]:
@@ -155,11 +162,11 @@ def lines(result: dict) -> list[str]:
         first = side["first_step"]
         share = side.get("share_of_matmul")
         out.append(
-            f"  {peer:13} {side['ms']:10.2f} ms  {side['times_ours']:6.2f} x  "
+            f"  {peer:22} {side['ms']:10.2f} ms  {side['times_ours']:6.2f} x  "
             f"{side['peak_mib']:6} MiB  first step {first['seconds_to_first_step']:6.1f} s  "
             f"{'' if share is None else f'{share:4.0%} of the matrix product'}"
         )
-    return out + [f"  {peer:13} {why}" for peer, why in result["missing"].items()]
+    return out + [f"  {peer:22} {why}" for peer, why in result["missing"].items()]
 
 
 def main():

@@ -70,7 +70,7 @@ def _conv4(tasks, first_order=False):
         "maml",
         tasks=tasks,
         inner_steps=5,
-        inner_lr=0.4,
+        inner_lr=0.01,
         first_order=first_order,
     )
 

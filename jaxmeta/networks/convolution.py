@@ -2,9 +2,9 @@
 
 XLA's CPU backend does not bring the dimension order of a convolution into its fast form inside a
 loop body, and the weight gradient that JAX's autodiff writes is not in that form: it then runs some
-thirty times slower. Here convolution is one bilinear operation whose two transposes are the same
-operation on explicitly transposed arrays, so each derivative of any order, forward or reverse,
-is again an NHWC x HWIO -> NHWC convolution.
+thirty times slower. Here a convolution and the gradient of its kernel are a pair of bilinear
+operations, each written in the fast form, whose transposes are the pair again: so are derivatives
+of any order, forward or reverse.
 """
 
 import jax
@@ -14,7 +14,10 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
+# Measured on two AVX-512 cores, 14x14 and 7x7 maps of 64 channels, 42x42 of 32.
+_CHUNK_BYTES = 2**18
+_FEW_CHANNELS = 4
+_SETTINGS = ("kernel_size", "strides", "padding", "lhs_dilation", "rhs_dilation")
 
 
 def conv(x: jax.Array, kernel: jax.Array, *, strides: int = 1, padding: str = "SAME") -> jax.Array:
@@ -64,9 +67,9 @@ def _dilated(sizes, factors):
     return [(size - 1) * factor + 1 for size, factor in zip(sizes, factors, strict=True)]
 
 
-def _transpose_x(dy, x, kernel, *, strides, padding, lhs_dilation, rhs_dilation):
+def _input_gradient(x_shape, dy, kernel, *, strides, padding, lhs_dilation, rhs_dilation):
     """`dx`: the cotangent, dilated by the strides, convolved with the turned kernel."""
-    ins = _dilated(x.aval.shape[1:3], lhs_dilation)
+    ins = _dilated(x_shape[1:3], lhs_dilation)
     kernels = _dilated(kernel.shape[:2], rhs_dilation)
     outs = _dilated(dy.shape[1:3], strides)
     lows = [k - low - 1 for k, (low, _) in zip(kernels, padding, strict=True)]
@@ -81,14 +84,14 @@ def _transpose_x(dy, x, kernel, *, strides, padding, lhs_dilation, rhs_dilation)
     )
 
 
-def _transpose_kernel(dy, x, kernel, *, strides, padding, lhs_dilation, rhs_dilation):
+def _kernel_gradient(x, dy, *, kernel_size, strides, padding, lhs_dilation, rhs_dilation):
     """`dkernel`: the inputs convolved with the cotangent, rows of the batch as channels."""
     ins = _dilated(x.shape[1:3], lhs_dilation)
-    kernels = _dilated(kernel.aval.shape[:2], rhs_dilation)
+    kernels = _dilated(kernel_size, rhs_dilation)
     outs = _dilated(dy.shape[1:3], strides)
     lows = [low for low, _ in padding]
     highs = [o - i + k - low - 1 for i, k, o, low in zip(ins, kernels, outs, lows, strict=True)]
-    dkernel = conv_p.bind(
+    dkernel = _lax_conv(
         x.transpose(3, 1, 2, 0),
         dy.transpose(1, 2, 0, 3),
         strides=rhs_dilation,
@@ -99,38 +102,114 @@ def _transpose_kernel(dy, x, kernel, *, strides, padding, lhs_dilation, rhs_dila
     return dkernel.transpose(1, 2, 0, 3)
 
 
-def _batch(args, dims, **settings):
-    """`vmap`: shared kernels join the batch axis; kernels per task run in turn on the CPU."""
-    x, kernel = args
-    x_dim, kernel_dim = dims
-    if kernel_dim is None:
-        x = jnp.moveaxis(x, x_dim, 0)
-        y = conv_p.bind(x.reshape(-1, *x.shape[2:]), kernel, **settings)
-        return y.reshape(*x.shape[:2], *y.shape[1:]), 0
-    kernel = jnp.moveaxis(kernel, kernel_dim, 0)
-    if x_dim is None:
-        x = jnp.broadcast_to(x, (kernel.shape[0], *x.shape))
-    else:
-        x = jnp.moveaxis(x, x_dim, 0)
-    if jax.default_backend() == "cpu":  # A grouped convolution is four times slower there.
-        return lax.map(lambda pair: conv_p.bind(*pair, **settings), (x, kernel)), 0
-    return jax.vmap(lambda x, kernel: _lax_conv(x, kernel, **settings))(x, kernel), 0
+def _kernel_gradient_on_cpu(x, dy, **settings):
+    """The same, a few images at a time: their transposed copies then stay in the cache."""
+    if x.shape[3] <= _FEW_CHANNELS and settings["lhs_dilation"] == (1, 1):
+        return _kernel_gradient_of_few_channels(x, dy, **settings)
+    image_bytes = max(x[0].size * x.dtype.itemsize, dy[0].size * dy.dtype.itemsize)
+    rows = max(1, _CHUNK_BYTES // image_bytes)
+    if len(x) < 2 * rows:
+        return _kernel_gradient(x, dy, **settings)
+    full = len(x) // rows * rows
+    chunks = [part[:full].reshape(-1, rows, *part.shape[1:]) for part in (x, dy)]
+    zeros = jnp.zeros((*settings["kernel_size"], x.shape[3], dy.shape[3]), x.dtype)
+
+    def add(total, chunk):
+        return total + _kernel_gradient(*chunk, **settings), None
+
+    total, _ = lax.scan(add, zeros, chunks)
+    return total if full == len(x) else total + _kernel_gradient(x[full:], dy[full:], **settings)
 
 
-def _output(x, kernel, **settings):
-    shape = jax.eval_shape(
-        lambda x, kernel: _lax_conv(x, kernel, **settings),
-        jax.ShapeDtypeStruct(x.shape, x.dtype),
-        jax.ShapeDtypeStruct(kernel.shape, kernel.dtype),
+def _kernel_gradient_of_few_channels(
+    x, dy, *, kernel_size, strides, padding, lhs_dilation, rhs_dilation
+):
+    """The same, as one matrix product: `[h * w * I, M * H' * W']` windows by the cotangent."""
+    del lhs_dilation
+    padded = lax.pad(
+        x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
     )
-    return ShapedArray(shape.shape, shape.dtype)
+    spans = _dilated(dy.shape[1:3], strides)
+    windows = [
+        padded[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1], channel].reshape(-1)
+        for i in range(0, _dilated(kernel_size, rhs_dilation)[0], rhs_dilation[0])
+        for j in range(0, _dilated(kernel_size, rhs_dilation)[1], rhs_dilation[1])
+        for channel in range(x.shape[3])
+    ]
+    dkernel = jnp.stack(windows) @ dy.reshape(-1, dy.shape[3])
+    return dkernel.reshape(*kernel_size, x.shape[3], dy.shape[3])
 
 
-conv_p = Primitive("jaxmeta_conv")
-conv_p.def_impl(
-    jax.jit(_lax_conv, static_argnames=("strides", "padding", "lhs_dilation", "rhs_dilation"))
+def _transpose_x(dy, x, kernel, **settings):
+    return _input_gradient(x.aval.shape, dy, kernel, **settings)
+
+
+def _transpose_kernel(dy, x, kernel, **settings):
+    return kernel_gradient_p.bind(x, dy, kernel_size=kernel.aval.shape[:2], **settings)
+
+
+def _transpose_gradient_x(dkernel, x, dy, *, kernel_size, **settings):
+    del kernel_size
+    return _input_gradient(x.aval.shape, dy, dkernel, **settings)
+
+
+def _transpose_gradient_dy(dkernel, x, dy, *, kernel_size, **settings):
+    del kernel_size
+    return conv_p.bind(x, dkernel, **settings)
+
+
+def _batch(args, dims, **settings):
+    """`vmap`: images that share a kernel join the batch axis."""
+    x, kernel = args
+    if dims[1] is not None:
+        return _batch_each(conv_p, _lax_conv, args, dims, settings)
+    x = jnp.moveaxis(x, dims[0], 0)
+    y = conv_p.bind(x.reshape(-1, *x.shape[2:]), kernel, **settings)
+    return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+
+
+def _batch_gradient(args, dims, **settings):
+    return _batch_each(kernel_gradient_p, _kernel_gradient, args, dims, settings)
+
+
+def _batch_each(primitive, function, args, dims, settings):
+    """A kernel per task: in turn on the CPU, where a grouped convolution is four times slower."""
+    (size,) = {arg.shape[dim] for arg, dim in zip(args, dims, strict=True) if dim is not None}
+    args = [
+        jnp.broadcast_to(arg, (size, *arg.shape)) if dim is None else jnp.moveaxis(arg, dim, 0)
+        for arg, dim in zip(args, dims, strict=True)
+    ]
+    if jax.default_backend() == "cpu":
+        return lax.map(lambda pair: primitive.bind(*pair, **settings), args), 0
+    return jax.vmap(lambda *pair: function(*pair, **settings))(*args), 0
+
+
+def _primitive(name, function, transposes, batch):
+    """A bilinear primitive that is lowered as the function."""
+    primitive = Primitive(name)
+
+    def output(*args, **settings):
+        shapes = (jax.ShapeDtypeStruct(arg.shape, arg.dtype) for arg in args)
+        shape = jax.eval_shape(lambda *args: function(*args, **settings), *shapes)
+        return ShapedArray(shape.shape, shape.dtype)
+
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=_SETTINGS))
+    primitive.def_abstract_eval(output)
+    ad.defbilinear(primitive, *transposes)
+    batching.primitive_batchers[primitive] = batch
+    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    return primitive
+
+
+conv_p = _primitive("jaxmeta_conv", _lax_conv, (_transpose_x, _transpose_kernel), _batch)
+kernel_gradient_p = _primitive(
+    "jaxmeta_conv_kernel_gradient",
+    _kernel_gradient,
+    (_transpose_gradient_x, _transpose_gradient_dy),
+    _batch_gradient,
 )
-conv_p.def_abstract_eval(_output)
-ad.defbilinear(conv_p, _transpose_x, _transpose_kernel)
-batching.primitive_batchers[conv_p] = _batch
-mlir.register_lowering(conv_p, mlir.lower_fun(_lax_conv, multiple_results=False))
+mlir.register_lowering(
+    kernel_gradient_p,
+    mlir.lower_fun(_kernel_gradient_on_cpu, multiple_results=False),
+    platform="cpu",
+)

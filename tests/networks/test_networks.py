@@ -5,7 +5,7 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxmeta.learner import Examples
-from jaxmeta.networks import conv, conv4, max_pool, mlp, resnet12
+from jaxmeta.networks import conv, conv4, convolution, max_pool, mlp, resnet12
 from jaxmeta.networks.normalisation import (
     BatchNorm,
     has_statistics,
@@ -45,12 +45,46 @@ def test_conv_against_loops(x64, strides, size):
 
 
 @pytest.mark.parametrize("strides", [1, 2])
-def test_conv_derivatives_of_second_order(x64, strides):
+@pytest.mark.parametrize("channels", [2, 5])
+def test_conv_derivatives_of_second_order(x64, strides, channels):
     key_x, key_kernel = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(key_x, (2, 5, 6, 2))
-    kernel = jax.random.normal(key_kernel, (3, 3, 2, 3))
+    x = jax.random.normal(key_x, (2, 5, 6, channels))
+    kernel = jax.random.normal(key_kernel, (3, 3, channels, 3))
     function = jax.jit(lambda x, kernel: jnp.sum(jnp.sin(conv(x, kernel, strides=strides))))
     check_grads(function, (x, kernel), order=2)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("channels", [2, 5])
+def test_kernel_gradient_against_loops(x64, monkeypatch, strides, channels):
+    monkeypatch.setattr(convolution, "_CHUNK_BYTES", 3000)  # Of seven images, two or three.
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, 6, 5, channels))
+    dy = rng.normal(size=(7, -(-6 // strides), -(-5 // strides), 4))
+    kernel = jnp.zeros((3, 3, channels, 4))
+    found = jax.jit(jax.grad(lambda k: jnp.sum(conv(x, k, strides=strides) * dy)))(kernel)
+    lows = [0, 1] if strides == 2 else [1, 1]
+    padded = np.pad(x, [(0, 0), (lows[0], 2), (lows[1], 2), (0, 0)])
+    expected = np.zeros(kernel.shape)
+    for n, i, j in np.ndindex(dy.shape[:3]):
+        window = padded[n, i * strides : i * strides + 3, j * strides : j * strides + 3]
+        expected += window[..., None] * dy[n, i, j]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_kernel_gradient_under_vmap(axes):
+    key_x, key_dy = jax.random.split(jax.random.key(0))
+    x, dy = jax.random.normal(key_x, (3, 2, 5, 5, 6)), jax.random.normal(key_dy, (3, 2, 5, 5, 4))
+    x, dy = x[0] if axes[0] is None else x, dy[0] if axes[1] is None else dy
+
+    def gradient(x, dy):
+        return jax.grad(lambda kernel: jnp.sum(conv(x, kernel) * dy))(jnp.zeros((3, 3, 6, 4)))
+
+    together = jax.vmap(gradient, in_axes=axes)(x, dy)
+    for task in range(3):
+        alone = gradient(x if axes[0] is None else x[task], dy if axes[1] is None else dy[task])
+        np.testing.assert_allclose(together[task], alone, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 3)])
