@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import time
 from pathlib import Path
 
 import jax
@@ -41,7 +40,7 @@ def part(shots):
 
 
 def peak(settings, steps):
-    """MiB of temporaries, and seconds of compilation."""
+    """MiB of temporaries."""
     net = jaxmeta.networks.conv4(N_WAY, width=WIDTH)
     if settings is None:
         learner = jaxmeta.imaml(net, inner_steps=steps)
@@ -49,10 +48,8 @@ def peak(settings, steps):
         learner = jaxmeta.maml(net, inner_steps=steps, **settings)
     key, episode = jax.random.key(0), jaxmeta.Episode(part(K_SHOT), part(Q_QUERIES))
     params = jax.eval_shape(learner.init, key, episode)
-    begin = time.perf_counter()
     compiled = jax.jit(jax.grad(learner.loss, has_aux=True)).lower(params, key, episode).compile()
-    seconds = time.perf_counter() - begin
-    return compiled.memory_analysis().temp_size_in_bytes / MIB, seconds
+    return compiled.memory_analysis().temp_size_in_bytes / MIB
 
 
 def draw(found):
@@ -73,11 +70,9 @@ def main():
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    found, seconds = {}, {}
+    found = {}
     for name, settings in MODES.items():
-        pairs = [peak(settings, steps) for steps in STEPS]
-        found[name] = [round(bytes_, 1) for bytes_, _ in pairs]
-        seconds[name] = [round(each, 1) for _, each in pairs]
+        found[name] = [round(peak(settings, steps), 1) for steps in STEPS]
         print(f"{name:32} " + " ".join(f"{value:9.1f}" for value in found[name]), flush=True)
     draw(found)
     content = {
@@ -86,7 +81,6 @@ def main():
         "class, one task",
         "inner_steps": STEPS,
         "temporaries_mib": found,
-        "compilation_s": seconds,
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
         "backend": jax.default_backend(),
         "cores": os.cpu_count(),

@@ -41,20 +41,12 @@ def test_there_are_no_other_snippets():
     assert len(SNIPPETS) == 2
 
 
-def test_the_results_are_those_of_the_committed_files():
-    spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks/results_table.py")
-    results = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(results)
-    assert results.table() in README
-
-
-def test_the_speeds_are_those_of_the_committed_file():
-    path = ROOT / "benchmarks/results/meta_step_against_torch.json"
-    for name, result in json.loads(path.read_text())["results"].items():
-        row = (
-            f"{result['jaxmeta_ms']:.2f} | {result['torch_ms']:.1f} | {result['times_faster']:.1f}"
-        )
-        assert row in README, name
+@pytest.mark.parametrize("name", ["results_table", "speed_table"])
+def test_the_tables_are_those_of_the_committed_files(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.table() in README
 
 
 def test_environment_steps_are_those_of_the_committed_file():
@@ -69,6 +61,20 @@ def test_the_memory_of_the_inner_loop_is_that_of_the_committed_file():
     page = (ROOT / "docs/performance.md").read_text()
     for name, values in result["temporaries_mib"].items():
         assert f"| {name} | {' | '.join(map(str, values))} |" in page
+
+
+def test_profile_and_first_step_are_those_of_the_committed_files():
+    page = (ROOT / "docs/performance.md").read_text()
+    profile = json.loads((ROOT / "benchmarks/results/profile_step.json").read_text())
+    for part, row in profile["parts"].items():
+        assert f"| {part} | {row['ms']} | {row['share']:.0%} | {row['operations']} |" in page
+    start = json.loads((ROOT / "benchmarks/results/time_to_first_step.json").read_text())
+    for name, seconds in start["seconds"].items():
+        assert f"| {name} | {seconds} |" in page
+    scaling = json.loads((ROOT / "benchmarks/results/scaling.json").read_text())
+    for name, axis in scaling["axes"].items():
+        cells = ", ".join(map(str, axis["values"])), ", ".join(map(str, axis["ms"]))
+        assert f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {axis['slope']} |" in page
 
 
 def test_the_learned_optimiser_s_numbers_are_those_of_the_committed_file():

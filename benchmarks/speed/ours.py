@@ -26,7 +26,7 @@ def build(peer, name, workload, folder):
     """A function that makes one call of the step, and the meta-steps of a call."""
     if workload.kind == "sampling":
         return _sampling(peer, workload), 1
-    learner, sample, policy = _learner(workload)
+    learner, sample, policy = learner_and_tasks(workload)
     tx = optax.adam(OUTER_LR)
     state = jaxmeta.init_state(jax.random.key(0), learner, tx, sample)
     _write(folder / f"{name}.npz", state.params, sample, workload)
@@ -41,7 +41,7 @@ def build(peer, name, workload, folder):
     return run, policy.get("steps_per_call", 1)
 
 
-def _learner(workload):
+def learner_and_tasks(workload):
     """Learner, tasks, and the policy that the recipes have on this machine."""
     in_turn = {
         "tasks_at_once": 1,

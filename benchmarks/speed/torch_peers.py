@@ -260,7 +260,7 @@ def _learn2learn(net, task_loss, workload, episodes):
 
 
 def _prototypical(peer, net, episodes):
-    """The eager equations, or easyfsl's class, whose logits are negative distances."""
+    """The eager equations, or easyfsl's class, whose negative distances are squared."""
     if peer == "easyfsl":
         from easyfsl.methods import PrototypicalNetworks
 
@@ -268,7 +268,7 @@ def _prototypical(peer, net, episodes):
 
         def outputs(x, y, query_x):
             learner.process_support_set(x, y.argmax(1))
-            return learner(query_x)
+            return -learner(query_x).square()
     else:
 
         def outputs(x, y, query_x):

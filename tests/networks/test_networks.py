@@ -58,6 +58,7 @@ def test_conv_derivatives_of_second_order(x64, strides, channels):
 @pytest.mark.parametrize("channels", [2, 5])
 def test_kernel_gradient_against_loops(x64, monkeypatch, strides, channels):
     monkeypatch.setattr(convolution, "_CHUNK_BYTES", 3000)  # Of seven images, two or three.
+    monkeypatch.setattr(convolution, "_WINDOWS_BYTES", 9000)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(7, 6, 5, channels))
     dy = rng.normal(size=(7, -(-6 // strides), -(-5 // strides), 4))
