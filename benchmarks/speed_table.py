@@ -24,7 +24,11 @@ def _row(result):
     sides = dict(result["sides"])
     ours = sides.pop("jaxmeta")
     share = ours.get("share_of_matmul")
-    fastest = min((peer for peer in sides if peer in PYTORCH), key=_ms(sides), default=None)
+    fastest = min(
+        (peer for peer in sides if peer in PYTORCH),
+        key=lambda peer: sides[peer]["ms"],
+        default=None,
+    )
     cells = [result["about"], f"{ours['ms']:.2f}", "" if share is None else f"{share:.0%}"]
     if fastest is None:
         cells += ["", ""]
@@ -33,10 +37,6 @@ def _row(result):
         cells += [f"{side['ms']:.1f} ({fastest})", f"{side['times_ours']:.2f}"]
     cells.append(", ".join(f"{peer} {sides[peer]['times_ours']:.2f}" for peer in sides))
     return f"| {' | '.join(cells)} |"
-
-
-def _ms(sides):
-    return lambda peer: sides[peer]["ms"]
 
 
 if __name__ == "__main__":

@@ -135,10 +135,11 @@ def _kernel_gradient_of_few_channels(
         x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
     )
     spans = _dilated(dy.shape[1:3], strides)
+    rows, columns = _dilated(kernel_size, rhs_dilation)
     windows = [
         padded[:, i : i + spans[0] : strides[0], j : j + spans[1] : strides[1], channel].reshape(-1)
-        for i in range(0, _dilated(kernel_size, rhs_dilation)[0], rhs_dilation[0])
-        for j in range(0, _dilated(kernel_size, rhs_dilation)[1], rhs_dilation[1])
+        for i in range(0, rows, rhs_dilation[0])
+        for j in range(0, columns, rhs_dilation[1])
         for channel in range(x.shape[3])
     ]
     dkernel = jnp.stack(windows) @ dy.reshape(-1, dy.shape[3])
