@@ -33,7 +33,7 @@ def test_importing_does_not_start_jax():
 # for `inner`, whose implicit and explicit loops are used by nobody here.
 FLOORS = [
     {"cli", "__main__"},
-    {"plots", "program_cache", "recipes", "supervisor"},
+    {"huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
     {"datasets", "episodes", "inner", "networks", "losses"},
     {"learner"},
