@@ -171,6 +171,8 @@ class Outer:
     """outer optimiser; Reptile's is sgd"""
     schedule: Literal["constant", "linear", "cosine", "halving"] = "constant"
     """the rate over the run: constant, to zero linearly or by a cosine, or halved at intervals"""
+    warm_up: int = 0
+    """meta-steps over which the rate first rises from zero; the schedule follows"""
     clip: float | None = None
     """largest norm of the meta-gradient; None: no limit"""
     halve_every: int = 2000
@@ -185,15 +187,27 @@ class Outer:
     """seed of everything"""
 
     def build(self) -> optax.GradientTransformation:
-        """The optax transformation."""
+        """The optax transformation.
+
+        Raises:
+          ValueError: the warm-up leaves no step to the schedule.
+        """
+        if not 0 <= self.warm_up < self.steps:
+            raise ValueError(
+                f"warm_up must be >= 0 and below steps ({self.steps}), got {self.warm_up}."
+            )
+        steps = self.steps - self.warm_up
         rate = {
             "constant": optax.constant_schedule(self.outer_lr),
-            "linear": optax.linear_schedule(self.outer_lr, 0.0, self.steps),
-            "cosine": optax.cosine_decay_schedule(self.outer_lr, self.steps),
+            "linear": optax.linear_schedule(self.outer_lr, 0.0, steps),
+            "cosine": optax.cosine_decay_schedule(self.outer_lr, steps),
             "halving": optax.exponential_decay(
                 self.outer_lr, self.halve_every, 0.5, staircase=True
             ),
         }[self.schedule]
+        if self.warm_up:
+            rise = optax.linear_schedule(0.0, self.outer_lr, self.warm_up)
+            rate = optax.join_schedules([rise, rate], [self.warm_up])
         tx = optax.adam(rate) if self.optimiser == "adam" else optax.sgd(rate)
         return tx if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), tx)
 

@@ -3,11 +3,7 @@
 import json
 import math
 import os
-import time
 from pathlib import Path
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2, summary_pb2
 
 METRICS = "metrics.jsonl"
 
@@ -37,14 +33,9 @@ class Metrics:
             file.flush()
             os.fsync(file.fileno())
         os.replace(repaired, path)
-        # Not SummaryWriter: its thread ends at a full disk, and the run then waits for it for ever.
-        (run_dir / "events").mkdir(exist_ok=True)
-        # The name holds the second alone, and a file of the same name would be lost.
-        suffix = f".{os.getpid()}.{time.time_ns()}"
-        self._events = EventsWriter(str(run_dir / "events" / "events"), suffix)
-        if from_step:  # TensorBoard then drops later events of the files before.
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._event(from_step + 1, session_log=start)
+        from jaxmeta.training.events import Events  # Its imports take seconds; only runs need it.
+
+        self._events = Events(run_dir, from_step=from_step)
         self._file = path.open("a")
 
     def write(self, step: int, **values: float) -> None:
@@ -53,10 +44,7 @@ class Metrics:
         self._file.write(json.dumps(self.records[-1]) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-        for name, value in values.items():
-            scalar = summary_pb2.Summary.Value(tag=name, simple_value=value)
-            self._event(step, summary=summary_pb2.Summary(value=[scalar]))
-        self._events.flush()
+        self._events.write(step, values)
 
     def close(self) -> None:
         """Closes the files."""
@@ -65,9 +53,6 @@ class Metrics:
                 file.close()
             except OSError:  # A full disk, which the write before has said.
                 pass
-
-    def _event(self, step, **content):
-        self._events.write_event(event_pb2.Event(wall_time=time.time(), step=step, **content))
 
 
 def read_metrics(run_dir: str | Path) -> list[dict]:

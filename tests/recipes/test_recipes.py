@@ -64,6 +64,18 @@ def test_an_unknown_recipe_or_field():
         from_dict(recipes.find("sinusoid-maml"), {"learner": {"inner_rate": 0.1}})
 
 
+def rates(**fields):
+    """The outer rate at every step of a run of 100, by the updates of a gradient of one."""
+    outer = recipes.find("sinusoid-reptile").outer
+    outer = dataclasses.replace(outer, steps=100, outer_lr=0.1, optimiser="sgd", **fields)
+    tx = outer.build()
+    state, updates = tx.init(jnp.zeros(())), []
+    for _ in range(101):
+        update, state = tx.update(jnp.ones(()), state)
+        updates.append(-float(update))
+    return np.array(updates)
+
+
 @pytest.mark.parametrize(
     "schedule, expected",
     [
@@ -74,16 +86,16 @@ def test_an_unknown_recipe_or_field():
     ],
 )
 def test_the_outer_rate_over_a_run(schedule, expected):
-    outer = recipes.find("sinusoid-reptile").outer
-    outer = dataclasses.replace(
-        outer, steps=100, outer_lr=0.1, optimiser="sgd", schedule=schedule, halve_every=50
-    )
-    tx = outer.build()
-    state, updates = tx.init(jnp.zeros(())), []
-    for _ in range(101):
-        update, state = tx.update(jnp.ones(()), state)
-        updates.append(-float(update))
-    np.testing.assert_allclose([updates[0], updates[50], updates[100]], expected, atol=1e-7)
+    found = rates(schedule=schedule, halve_every=50)
+    np.testing.assert_allclose(found[[0, 50, 100]], expected, atol=1e-7)
+
+
+def test_the_outer_rate_warms_up_first():
+    found = rates(schedule="linear", warm_up=20)
+    np.testing.assert_allclose(found[[0, 10, 20, 60, 100]], [0, 0.05, 0.1, 0.05, 0], atol=1e-7)
+    for wrong in (-1, 100):
+        with pytest.raises(ValueError, match=rf"warm_up must be .* \(100\), got {wrong}"):
+            rates(warm_up=wrong)
 
 
 def short(name, **outer):
