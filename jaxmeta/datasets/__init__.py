@@ -1,6 +1,7 @@
 """Data sets: class-structured arrays with class-disjoint splits."""
 
 from jaxmeta.datasets._cache import data_home
+from jaxmeta.datasets._cifar import cifar_fs, fc100
 from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
 from jaxmeta.datasets._glyphs import glyphs
 from jaxmeta.datasets._omniglot import omniglot
@@ -12,7 +13,9 @@ __all__ = [
     "Rows",
     "Splits",
     "array_records",
+    "cifar_fs",
     "data_home",
+    "fc100",
     "glyphs",
     "image_files",
     "omniglot",

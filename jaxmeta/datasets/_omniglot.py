@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from jaxmeta.datasets._cache import DAMAGED_ZIP, cached, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
+from jaxmeta.datasets._split_lists import split_list
 
 PARTS = ("images_background", "images_evaluation")
 N_CHARACTERS, N_DRAWERS = 1623, 20
@@ -69,7 +70,9 @@ def omniglot(
             f"Omniglot in {folder} must have {N_CHARACTERS} characters with {N_DRAWERS} drawings "
             f"each, got {len(classes)}, of which {len(wrong)} with another number."
         )
-    return split_classes(classes, _vinyals() if split == "vinyals" else _random(classes))
+    return split_classes(
+        classes, split_list("omniglot-vinyals") if split == "vinyals" else _random(classes)
+    )
 
 
 def _advice(folder: Path) -> str:
@@ -186,16 +189,6 @@ def _from_tfds(folder: Path, image_size: int) -> dict[str, np.ndarray]:
             alphabet, _, number = name_of(int(example["label"])).rpartition("_")
             drawings[f"{alphabet}/character{int(number) + 1:02d}"].append(_ink(pixels, image_size))
     return {name: np.stack(images) for name, images in sorted(drawings.items())}
-
-
-def _vinyals() -> tuple[list[str], list[str], list[str]]:
-    path = Path(__file__).parent / "splits" / "omniglot-vinyals.txt"
-    names: dict[str, list[str]] = {"meta_train": [], "meta_val": [], "meta_test": []}
-    for line in path.read_text().splitlines():
-        if not line.startswith("#"):
-            split, name = line.split()
-            names[split].append(name)
-    return names["meta_train"], names["meta_val"], names["meta_test"]
 
 
 def _random(classes: dict[str, np.ndarray]) -> tuple[list[str], list[str], list[str]]:
