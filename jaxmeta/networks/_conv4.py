@@ -48,9 +48,8 @@ class _Block(nn.Module):
         )
         # The bias of the convolution would be taken out again by the normalisation.
         x = conv(x, kernel, strides=2 if self.strided else 1)
-        x = BatchNorm(name="norm")(x)
         # ReLU and maximum commute; after the pooling it has a quarter of the work.
-        x = x if self.strided else max_pool(x)
+        x = BatchNorm(name="norm", pool=None if self.strided else max_pool)(x)
         if film is not None:
             gamma, beta = jnp.split(film, 2)
             x = gamma * x + beta

@@ -13,6 +13,7 @@ they are not:
 Bronskill et al., "TaskNorm", ICML 2020, compare the choices (theirs: MetaBN and TBN).
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -30,9 +31,14 @@ class BatchNorm(nn.Module):
 
     Inputs `[M, ..., C]`; mean and variance over all axes but the last, of the recorded set or else
     of the batch, in which only the rows with `is_valid` `[M]` count.
+
+    `pool`, a maximum over windows of `x`, comes after the normalisation and is taken before it: a
+    map `a x + b` and a maximum change places, which leaves fewer pixels to the map, its derivatives
+    and what they keep. Where `a` is negative the maximum is of `-x`.
     """
 
     epsilon: float = 1e-5
+    pool: Callable[[jax.Array], jax.Array] | None = None
 
     @nn.compact
     def __call__(self, x, is_valid=None):
@@ -43,12 +49,16 @@ class BatchNorm(nn.Module):
             variance = self.get_variable(COLLECTION, "variance")
         else:
             mean = _mean(x, is_valid)
-            variance = _mean(jnp.square(x - mean), is_valid)
+            centre = jax.lax.stop_gradient(mean)
+            variance = _mean(jnp.square(x - centre), is_valid) - jnp.square(mean - centre)
             if self.is_mutable_collection(COLLECTION) and not self.is_initializing():
                 self.put_variable(COLLECTION, "mean", mean)
                 self.put_variable(COLLECTION, "variance", variance)
         # One multiplication and one addition per pixel: cheap, and so are its derivatives.
         factor = scale * jax.lax.rsqrt(variance + self.epsilon)
+        if self.pool is not None:
+            sign = jnp.where(factor < 0, -1.0, 1.0).astype(x.dtype)
+            x = sign * self.pool(sign * x)
         return x * factor + (bias - mean * factor)
 
 

@@ -145,7 +145,14 @@ def use_all_cores() -> None:
     # With two or more such devices JAX 0.8 to 0.10.2 can hang if its thread pool has no more
     # threads than devices.
     os.environ.setdefault("NPROC", "16")
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", _cores())
+
+
+def _cores():
+    """Cores that this process may use, of those there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _learners(recipe, n_outputs, loss_fn):
@@ -197,6 +204,8 @@ def _gaussian_process_samples(task):
 def _splits(task):
     if task.dataset == "glyphs":
         return datasets.glyphs()
+    if task.dataset == "cifar_fs":
+        return datasets.cifar_fs(task.data_dir)
     return datasets.omniglot(task.data_dir, split=task.split)
 
 

@@ -31,6 +31,8 @@ class HyperTransformer(OnePass):
     """layers of each encoder"""
     heads: int = 2
     """heads of each attention"""
+    width_factor: float = 1.0
+    """width inside the encoder over that of the tokens"""
     drop_labelled: float = 0.0
     """largest probability of dropping a labelled support row in training"""
     drop_unlabelled: float = 0.0
@@ -51,6 +53,7 @@ class HyperTransformer(OnePass):
             label_size=self.label_size,
             transformer_layers=self.transformer_layers,
             heads=self.heads,
+            width_factor=self.width_factor,
             drop_labelled=self.drop_labelled,
             drop_unlabelled=self.drop_unlabelled,
             observe=observe,

@@ -8,7 +8,7 @@ from typing import Literal
 class ImageSource:
     """A data set, its split and its classes."""
 
-    dataset: Literal["glyphs", "omniglot"] = "glyphs"
+    dataset: Literal["glyphs", "omniglot", "cifar_fs"] = "glyphs"
     """where the images come from"""
     data_dir: str | None = None
     """folder with the data set's files; None: see `jaxmeta.datasets`"""

@@ -210,6 +210,49 @@ def test_padding_does_not_count_in_batch_norm(x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), same, statistics)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_pooling_before_the_normalisation_is_pooling_after_it(x64, recorded):
+    """Values and gradients, second order too, with factors of both signs."""
+    x, other = jax.random.normal(jax.random.key(0), (2, 3, 5, 4, 6))
+    is_valid = jnp.array([True, True, False])
+    plain, pooled = BatchNorm(), BatchNorm(pool=max_pool)
+    params = {
+        "params": {
+            "scale": jnp.array([1.0, -0.5, 2.0, -1.5, 0.3, -1.0]),
+            "bias": jnp.linspace(-1, 1, 6),
+        }
+    }
+    if recorded:
+        params = normalised_by(params, record(plain, params, other)[1])
+
+    def after(params, x):
+        return jnp.sum(jnp.sin(max_pool(plain.apply(params, x, is_valid))))
+
+    def before(params, x):
+        return jnp.sum(jnp.sin(pooled.apply(params, x, is_valid)))
+
+    def slope(function):  # Of a step along the gradient: a derivative of second order.
+        def moved(params, x):
+            by_params, by_x = jax.grad(function, (0, 1))(params, x)
+            step = jax.tree.map(lambda a, b: a - 0.1 * b, params, by_params)
+            return function(step, x - 0.1 * by_x)
+
+        return jax.grad(moved, (0, 1))(params, x)
+
+    np.testing.assert_allclose(before(params, x), after(params, x), rtol=1e-12)
+    for found, expected in zip(
+        jax.tree.leaves(slope(before)), jax.tree.leaves(slope(after)), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_derivatives_of_batch_norm(x64):
+    x = jax.random.normal(jax.random.key(0), (5, 3, 2))
+    norm = BatchNorm()
+    params = norm.init(jax.random.key(1), x)
+    check_grads(lambda x: jnp.sin(norm.apply(params, x)), (x,), order=3, modes=["rev"])
+
+
 def test_init_has_parameters_only():
     params = conv4(5, width=2).init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))
     assert set(params) == {"params"}

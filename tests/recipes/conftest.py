@@ -13,3 +13,6 @@ def small_images(monkeypatch):
     splits = datasets.split_classes(classes, (names[:20], names[20:40], names[40:]))
     monkeypatch.setattr(datasets, "glyphs", lambda: splits)
     monkeypatch.setattr(datasets, "omniglot", lambda data_dir, split: splits)
+    coloured = {name: images.repeat(3, axis=3) for name, images in classes.items()}
+    cifar = datasets.split_classes(coloured, (names[:20], names[20:40], names[40:]))
+    monkeypatch.setattr(datasets, "cifar_fs", lambda data_dir: cifar)
