@@ -31,8 +31,7 @@ class RelationEmbedding(nn.Module):
             is_early = block < 2
             kernel = _kernel(self, f"kernel_{block}", x.shape[-1], self.width)
             x = conv(x, kernel, padding="VALID" if is_early else "SAME")
-            x = BatchNorm(name=f"norm_{block}")(x)
-            x = nn.relu(max_pool(x) if is_early else x)
+            x = nn.relu(BatchNorm(name=f"norm_{block}", pool=max_pool if is_early else None)(x))
         return x
 
 
@@ -76,10 +75,10 @@ class RelationHead(nn.Module):
         of_queries = conv(queries, kernel[:, :, channels:], padding=self.padding)
         x = of_queries[:, None] + of_classes[None]
         x = x.reshape(-1, *x.shape[2:])
-        x = nn.relu(max_pool(BatchNorm(name="norm_0")(x, is_counted)))
+        x = nn.relu(BatchNorm(name="norm_0", pool=max_pool)(x, is_counted))
         kernel = _kernel(self, "kernel_1", self.width, self.width)
         x = conv(x, kernel, padding=self.padding)
-        return nn.relu(max_pool(BatchNorm(name="norm_1")(x, is_counted)))
+        return nn.relu(BatchNorm(name="norm_1", pool=max_pool)(x, is_counted))
 
 
 def _smallest(padding):
