@@ -39,7 +39,10 @@ def init_state(
 ) -> MetaState:
     """Meta-parameters and optimiser state before the first step; the episode fixes shapes only."""
     key_params, key_episode = jax.random.split(key)
-    params = jax.jit(learner.init)(key_params, jax.jit(sample)(key_episode))
+    shapes = jax.eval_shape(sample, key_episode)
+    # Not an episode of the sample: to compile that takes seconds, with all images in the program.
+    episode = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
+    params = jax.jit(learner.init)(key_params, episode)
     return MetaState(params, tx.init(params), jnp.zeros((), jnp.int32))
 
 
