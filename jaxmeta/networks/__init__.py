@@ -19,7 +19,7 @@ from jaxmeta.networks._temporal import (
     causal_attention,
     temporal_block,
 )
-from jaxmeta.networks.convolution import conv
+from jaxmeta.networks.convolution import conv, convolve_tasks
 from jaxmeta.networks.normalisation import BatchNorm
 from jaxmeta.networks.set_encoder import conditioned, set_encoder
 from jaxmeta.networks.transformer import Encoder
@@ -43,6 +43,7 @@ __all__ = [
     "conditioned",
     "conv",
     "conv4",
+    "convolve_tasks",
     "linear",
     "max_pool",
     "mlp",

@@ -8,6 +8,7 @@ of any order, forward or reverse.
 """
 
 import math
+from contextlib import AbstractContextManager
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,8 @@ from jax.interpreters import ad, batching, mlir
 _CHUNK_BYTES = 2**18
 _WINDOWS_BYTES = 2**22
 _FEW_CHANNELS = 4
+TASKS = ("auto", "in_turn", "together")
+_tasks = jax.make_user_context("auto")
 _SETTINGS = ("kernel_size", "strides", "padding", "lhs_dilation", "rhs_dilation")
 
 
@@ -52,6 +55,24 @@ def conv(x: jax.Array, kernel: jax.Array, *, strides: int = 1, padding: str = "S
         lhs_dilation=(1, 1),
         rhs_dilation=(1, 1),
     )
+
+
+def convolve_tasks(how: str) -> AbstractContextManager:
+    """Within it, how convolutions under `vmap` treat a kernel per task.
+
+    Args:
+      how: `"in_turn"`, one task after another; `"together"`, one grouped convolution; `"auto"`, the
+        first on the CPU, where XLA's grouped convolution is four times slower, else the second.
+
+    The numbers are the same to rounding. A program is compiled for the setting that it is first
+    called under, and anew for another one.
+
+    Raises:
+      ValueError: `how` is none of these.
+    """
+    if how not in TASKS:
+        raise ValueError(f"how must be one of {TASKS}, got {how!r}.")
+    return _tasks(how)
 
 
 def _lax_conv(x, kernel, *, strides, padding, lhs_dilation, rhs_dilation):
@@ -179,13 +200,14 @@ def _batch_gradient(args, dims, **settings):
 
 
 def _batch_each(primitive, function, args, dims, settings):
-    """A kernel per task: in turn on the CPU, where a grouped convolution is four times slower."""
+    """A kernel per task: see `convolve_tasks`."""
     (size,) = {arg.shape[dim] for arg, dim in zip(args, dims, strict=True) if dim is not None}
     args = [
         jnp.broadcast_to(arg, (size, *arg.shape)) if dim is None else jnp.moveaxis(arg, dim, 0)
         for arg, dim in zip(args, dims, strict=True)
     ]
-    if jax.default_backend() == "cpu":
+    in_turn = {"auto": jax.default_backend() == "cpu", "in_turn": True, "together": False}
+    if in_turn[_tasks.value]:
         return lax.map(lambda pair: primitive.bind(*pair, **settings), args), 0
     return jax.vmap(lambda *pair: function(*pair, **settings))(*args), 0
 

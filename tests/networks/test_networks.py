@@ -5,7 +5,15 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxmeta.learner import Examples
-from jaxmeta.networks import conv, conv4, convolution, max_pool, mlp, resnet12
+from jaxmeta.networks import (
+    conv,
+    conv4,
+    convolution,
+    convolve_tasks,
+    max_pool,
+    mlp,
+    resnet12,
+)
 from jaxmeta.networks.normalisation import (
     BatchNorm,
     has_statistics,
@@ -73,8 +81,9 @@ def test_kernel_gradient_against_loops(x64, monkeypatch, strides, channels):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("how", convolution.TASKS)
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
-def test_kernel_gradient_under_vmap(axes):
+def test_kernel_gradient_under_vmap(axes, how):
     key_x, key_dy = jax.random.split(jax.random.key(0))
     x, dy = jax.random.normal(key_x, (3, 2, 5, 5, 6)), jax.random.normal(key_dy, (3, 2, 5, 5, 4))
     x, dy = x[0] if axes[0] is None else x, dy[0] if axes[1] is None else dy
@@ -82,24 +91,39 @@ def test_kernel_gradient_under_vmap(axes):
     def gradient(x, dy):
         return jax.grad(lambda kernel: jnp.sum(conv(x, kernel) * dy))(jnp.zeros((3, 3, 6, 4)))
 
-    together = jax.vmap(gradient, in_axes=axes)(x, dy)
+    with convolve_tasks(how):
+        together = jax.vmap(gradient, in_axes=axes)(x, dy)
     for task in range(3):
         alone = gradient(x if axes[0] is None else x[task], dy if axes[1] is None else dy[task])
         np.testing.assert_allclose(together[task], alone, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("how", convolution.TASKS)
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 3)])
-def test_conv_under_vmap(axes):
+def test_conv_under_vmap(axes, how):
     keys = jax.random.split(jax.random.key(0))
     tasks = 3
     x = jax.random.normal(keys[0], (tasks, 2, 5, 5, 2))
     kernel = jax.random.normal(keys[1], (tasks, 3, 3, 2, 4))
     xs = x[0] if axes[0] is None else jnp.moveaxis(x, 0, axes[0])
     kernels = kernel[0] if axes[1] is None else jnp.moveaxis(kernel, 0, axes[1])
-    together = jax.vmap(conv, in_axes=axes)(xs, kernels)
+    with convolve_tasks(how):
+        together = jax.vmap(conv, in_axes=axes)(xs, kernels)
     for task in range(tasks):
         alone = conv(x[0 if axes[0] is None else task], kernel[0 if axes[1] is None else task])
         np.testing.assert_allclose(together[task], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_how_tasks_are_convolved_is_chosen_or_said():
+    x, kernels = jnp.zeros((3, 2, 5, 5, 2)), jnp.zeros((3, 3, 3, 2, 4))
+    convolve = jax.jit(jax.vmap(conv))
+    loops = {}
+    for how in convolution.TASKS:
+        with convolve_tasks(how):
+            loops[how] = "while" in convolve.lower(x, kernels).as_text()
+    assert loops == {"auto": jax.default_backend() == "cpu", "in_turn": True, "together": False}
+    with pytest.raises(ValueError, match=r"how must be one of .* got 'grouped'"):
+        convolve_tasks("grouped")
 
 
 def test_conv_refuses_other_shapes():

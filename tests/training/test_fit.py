@@ -75,6 +75,26 @@ def test_it_learns_and_keeps_the_best(tmp_path):
     assert_same_bits(fitted.params, again.state.params)
 
 
+def test_a_run_traces_nothing_anew(tmp_path):
+    """Every part is traced as often in a long run as in a short one."""
+
+    def counted(steps):
+        calls = dict.fromkeys(("init", "adapt", "predict", "loss"), 0)
+        plain = learner()
+
+        def counting(name):
+            def call(*args):
+                calls[name] += 1
+                return getattr(plain, name)(*args)
+
+            return call
+
+        train(tmp_path / str(steps), steps, jaxmeta.Learner(*map(counting, calls)))
+        return calls
+
+    assert counted(80) == counted(10)
+
+
 def test_without_validation_the_last_parameters_are_the_result(tmp_path):
     fitted = train(tmp_path, validation=None)
     assert_same_bits(fitted.params, fitted.state.params)
