@@ -65,7 +65,7 @@ def _identity_film(key, shape, dtype=jnp.float32):
 def max_pool(x: jax.Array) -> jax.Array:
     """2x2 max-pooling with step 2; an odd last row or column is left out.
 
-    By two pairwise comparisons: the derivative of `max` over a reshaped axis finds its winner by
+    By pairwise comparisons: the derivative of `max` over a reshaped axis finds its winner by
     comparing recomputed numbers for equality, and is silently wrong under rematerialisation.
 
     Args:
@@ -74,9 +74,30 @@ def max_pool(x: jax.Array) -> jax.Array:
     Returns `[M, H // 2, W // 2, C]`.
     """
     rows, columns = x.shape[1] // 2, x.shape[2] // 2
-    x = x[:, : 2 * rows, : 2 * columns].reshape(x.shape[0], rows, 2, columns, 2, x.shape[3])
-    x = jnp.where(x[:, :, 0] >= x[:, :, 1], x[:, :, 0], x[:, :, 1])
+    return _largest(
+        x[:, : 2 * rows, : 2 * columns].reshape(x.shape[0], rows, 2, columns, 2, x.shape[3])
+    )
+
+
+@jax.custom_jvp
+def _largest(blocks):
+    """The largest of each block, `[M, h, 2, w, 2, C]` to `[M, h, w, C]`."""
+    x = jnp.where(blocks[:, :, 0] >= blocks[:, :, 1], blocks[:, :, 0], blocks[:, :, 1])
     return jnp.where(x[:, :, :, 0] >= x[:, :, :, 1], x[:, :, :, 0], x[:, :, :, 1])
+
+
+@_largest.defjvp
+def _largest_jvp(primals, tangents):
+    """The tangent at the place of the largest: transposed, one pass that writes the gradient."""
+    (blocks,), (tangent,) = primals, tangents
+    is_upper = blocks[:, :, 0] >= blocks[:, :, 1]
+    x = jnp.where(is_upper, blocks[:, :, 0], blocks[:, :, 1])
+    is_left = x[:, :, :, 0] >= x[:, :, :, 1]
+    is_up = jnp.where(is_left, is_upper[:, :, :, 0], is_upper[:, :, :, 1])
+    place = (jnp.where(is_up, 0, 2) + jnp.where(is_left, 0, 1)).astype(jnp.int8)
+    places = jnp.arange(4, dtype=jnp.int8).reshape(2, 1, 2, 1)
+    is_largest = place[:, :, None, :, None] == places
+    return _largest(blocks), jnp.sum(jnp.where(is_largest, tangent, 0), (2, 4))
 
 
 def conv4(

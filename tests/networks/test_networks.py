@@ -139,6 +139,18 @@ def test_max_pool_by_hand():
     np.testing.assert_array_equal(grads[0, :, :, 0], [[1, 0], [0, 0]])
 
 
+def test_derivatives_of_max_pool(x64):
+    x = jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
+    found = jax.grad(lambda x: jnp.sum(jnp.sin(max_pool(x))))(x)
+    expected = np.zeros(x.shape)
+    for n, i, j, c in np.ndindex(2, 2, 2, 3):
+        block = np.array(x[n, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, c])
+        row, column = np.unravel_index(block.argmax(), (2, 2))
+        expected[n, 2 * i + row, 2 * j + column, c] = np.cos(block.max())
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    check_grads(lambda x: jnp.sin(max_pool(x)), (x,), order=3)
+
+
 @pytest.mark.parametrize(
     "settings, size, width",
     [
