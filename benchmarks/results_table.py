@@ -45,6 +45,8 @@ def _ours(result):
         return _number(result, "inductive") + ", inductive"
     if result["metric"] == "return":
         return _return(result)
+    if "adaptation" not in result:
+        return _in_one_pass(result)
     points = result["adaptation"][result["setting"]]
     chosen = [
         point for point in points if point["inner_steps"] in (1, 5, points[-1]["inner_steps"])
@@ -53,6 +55,23 @@ def _ours(result):
     steps = ", ".join(str(point["inner_steps"]) for point in chosen)
     unit = "step" if steps == "1" else "steps"
     return f"MSE {', '.join(numbers)} after {steps} {unit}, {result['setting']}"
+
+
+def _in_one_pass(result):
+    """Regression without inner steps."""
+    parts = [f"MSE {_plain(result['inductive'])}"]
+    if "predictive" in result:
+        covered = result["predictive"]["coverage_of_95_percent"]
+        parts += [
+            f"{_plain(result['context_mean'])} by the context's mean",
+            f"log density {_plain(result['predictive']['log_density'])}",
+            f"the 95 % band covers {100 * covered['mean']:.1f} ± {100 * covered['interval']:.1f} %",
+        ]
+    return ", ".join([*parts, result["setting"]])
+
+
+def _plain(value):
+    return f"{value['mean']:.2f} ± {value['interval']:.2f}"
 
 
 def _by_presentation(values):
