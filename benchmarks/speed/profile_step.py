@@ -5,8 +5,8 @@
 
 Traces calls of the step that `benchmarks/speed` times (`conv4-4`: MAML, Conv4-64, 5-way 1-shot, 5
 inner steps, 4 tasks, a device per core) and adds up the time of its operations by what they are
-for. Writes `benchmarks/results/profile_step.json`; `--keep FOLDER` keeps the trace for a viewer.
-Takes a minute.
+for. Writes `benchmarks/results/profile_step.json`, of other workloads with their name;
+`--keep FOLDER` keeps the trace for a viewer. Takes a minute.
 """
 
 import argparse
@@ -32,7 +32,8 @@ PARTS = {  # the first pattern found in an operation's name, or in what it is ma
     "pooling, ReLU, copies": r"block_",
 }
 REST = "the rest"
-OUT = Path(__file__).parents[1] / "results" / "profile_step.json"
+RESULTS = Path(__file__).parents[1] / "results"
+USUAL = "conv4-4"
 
 
 def operations(text):
@@ -57,9 +58,8 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workload", default="conv4-4")
+    parser.add_argument("--workload", default=USUAL)
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     restart_with_huge_pages()
     with TemporaryDirectory() as programs, TemporaryDirectory() as folder:
@@ -70,8 +70,10 @@ def main():
     for name, row in report["parts"].items():
         print(f"{name:26} {row['ms']:8.1f} ms {row['share']:5.0%} {row['operations']:7}")
     print(f"a step takes {report['ms']:.1f} ms on {report['devices']} devices")
-    arguments.out.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"wrote {arguments.out}")
+    of_which = "" if arguments.workload == USUAL else f"_{arguments.workload}"
+    out = RESULTS / f"profile_step{of_which}.json"
+    out.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"wrote {out}")
 
 
 def profile(name, programs, folder):

@@ -5,12 +5,11 @@ https://www.cs.toronto.edu/~kriz/cifar.html; its training and test images are po
 """
 
 import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from jaxmeta.datasets._cache import data_home
+from jaxmeta.datasets._cache import DAMAGED_ZIP, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._split_lists import split_list
 
@@ -54,7 +53,7 @@ def _classes(data_dir):
     folder = data_home() / "cifar100" if data_dir is None else Path(data_dir)
     if (folder / FOLDER).is_dir() or (folder / ARCHIVE).is_file():
         images, names = _from_binary(folder)
-    elif (folder / "cifar100").is_dir():
+    elif list(folder.glob("cifar100/*/dataset_info.json")):
         images, names = _from_tfds(folder)
     else:
         raise FileNotFoundError(_advice(folder))
@@ -80,12 +79,19 @@ def _advice(folder):
 def _from_binary(folder):
     """All images, and the name of each one's class."""
     contents = _members(folder)
-    coarse, fine = (contents[name].decode().split() for name in LABELS)
+    coarse, fine = (_labels(folder, name, contents[name]) for name in LABELS)
     records = np.concatenate([_records(folder, name, contents[name]) for name in FILES])
     if records[:, 0].max() >= len(coarse) or records[:, 1].max() >= len(fine):
         raise ValueError(f"CIFAR-100 in {folder} is damaged: an image has a class without a name.")
     names = [f"{coarse[a]}/{fine[b]}" for a, b in records[:, :2]]
     return records[:, 2:].reshape(-1, *SHAPE).transpose(0, 2, 3, 1), names
+
+
+def _labels(folder, name, content):
+    try:
+        return content.decode().split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} of CIFAR-100 in {folder} is not text ({error}).") from error
 
 
 def _records(folder, name, content):
@@ -103,21 +109,28 @@ def _members(folder):
     unpacked, archive = folder / FOLDER, folder / ARCHIVE
     found = {}
     if unpacked.is_dir():
-        for name in wanted:
-            if (unpacked / name).is_file():
-                found[name] = (unpacked / name).read_bytes()
+        for path in (unpacked / name for name in wanted):
+            if path.is_file():
+                _check_size(folder, path.name, path.stat().st_size)
+                found[path.name] = path.read_bytes()
     else:
         try:
-            with tarfile.open(archive) as file:
-                for member in file:
+            with tarfile.open(archive, "r:gz") as file:
+                while len(found) < len(wanted) and (member := file.next()):
                     name = Path(member.name).name
-                    if name in wanted and member.isfile() and member.size <= MOST_BYTES:
+                    _check_size(folder, name, member.size)
+                    if name in wanted and member.isfile():
                         found[name] = file.extractfile(member).read()
-        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        except (tarfile.TarError, *DAMAGED_ZIP) as error:
             raise ValueError(f"{archive} is damaged ({error}).") from error
     if missing := [name for name in wanted if name not in found]:
         raise ValueError(f"CIFAR-100 in {folder} is not complete: {missing[0]} is missing.")
     return found
+
+
+def _check_size(folder, name, size):
+    if not 0 <= size <= MOST_BYTES:
+        raise ValueError(f"{name} of CIFAR-100 in {folder} has {size} bytes.")
 
 
 def _from_tfds(folder):

@@ -9,6 +9,7 @@ of any order, forward or reverse.
 
 import math
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -57,8 +58,10 @@ def conv(x: jax.Array, kernel: jax.Array, *, strides: int = 1, padding: str = "S
     )
 
 
-def convolve_tasks(how: str) -> AbstractContextManager:
+def convolve_tasks(how: Literal["auto", "in_turn", "together"]) -> AbstractContextManager:
     """Within it, how convolutions under `vmap` treat a kernel per task.
+
+    A context, for it is the batching rule that chooses, where no argument of a net arrives.
 
     Args:
       how: `"in_turn"`, one task after another; `"together"`, one grouped convolution; `"auto"`, the

@@ -149,7 +149,7 @@ def use_all_cores() -> None:
 
 
 def _cores():
-    """Cores that this process may use, of those there are."""
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -54,7 +54,7 @@ def _unlabelled(number):
         paper="Zhmoginov et al. 2022, section 5.3, semi-supervised, on Omniglot 20-way 1-shot, "
         "8 channels",
         published="figures only, tieredImageNet",
-        changes=f"data; {number} unlabelled images per class; {_HT_CHANGES}",
+        changes=f"data; {number} unlabelled images per class; {_HT.changes}",
         task=dataclasses.replace(_HT.task, unlabelled=number),
     )
 

@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import io
 import json
@@ -122,6 +123,9 @@ def test_damage_is_named(small):
     (folder / "test.bin").write_bytes(whole[3074:] + whole[-3074:])
     with pytest.raises(ValueError, match="100 classes with 3 images each, got 100, of which 2"):
         cifar_fs(small)
+    (folder / "fine_label_names.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"fine_label_names.txt .* is not text"):
+        cifar_fs(small)
     (folder / "test.bin").unlink()
     with pytest.raises(ValueError, match=r"test.bin is missing"):
         cifar_fs(small)
@@ -130,6 +134,27 @@ def test_damage_is_named(small):
     archive.write_bytes(archive.read_bytes()[:2000])
     with pytest.raises(ValueError, match="is damaged"):
         cifar_fs(small)
+
+
+@pytest.mark.parametrize("size", [-512, 2**40])
+def test_sizes_in_an_archive_are_not_believed(small, size):
+    pack(small)
+    member = tarfile.TarInfo("cifar-100-binary/test.bin")
+    member.size = 0
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with gzip.open(small / "cifar-100-binary.tar.gz", "wb") as file:
+        file.write(header + bytes(10240))
+    with pytest.raises(ValueError, match=r"CIFAR-100 in .* has|is damaged|is not complete"):
+        cifar_fs(small)
+
+
+def test_a_folder_of_another_kind_is_not_taken_for_one_of_tensorflow_datasets(tmp_path):
+    (tmp_path / "cifar100").mkdir()
+    with pytest.raises(FileNotFoundError, match="lacks it"):
+        cifar_fs(tmp_path)
 
 
 @pytest.fixture(scope="module")

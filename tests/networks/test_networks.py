@@ -6,6 +6,7 @@ from jax.test_util import check_grads
 
 from jaxmeta.learner import Examples
 from jaxmeta.networks import (
+    _conv4,
     conv,
     conv4,
     convolution,
@@ -24,6 +25,7 @@ from jaxmeta.networks.normalisation import (
 )
 
 pytestmark = pytest.mark.usefixtures("optimised")
+ONE_PASS = pytest.mark.parametrize("many_channels", [1, 100], ids=["one pass", "pairwise"])
 
 
 def loops(x, kernel, strides, lows):
@@ -134,12 +136,14 @@ def test_conv_refuses_other_shapes():
 def test_max_pool_by_hand():
     x = jnp.arange(30.0).reshape(1, 5, 6, 1)
     np.testing.assert_array_equal(max_pool(x)[0, :, :, 0], [[7, 9, 11], [19, 21, 23]])
+
+
+@ONE_PASS
+def test_derivatives_of_max_pool(x64, monkeypatch, many_channels):
+    monkeypatch.setattr(_conv4, "_MANY_CHANNELS", many_channels)
     # One winner each, ties to the first.
     grads = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 2, 2, 1)))
     np.testing.assert_array_equal(grads[0, :, :, 0], [[1, 0], [0, 0]])
-
-
-def test_derivatives_of_max_pool(x64):
     x = jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
     found = jax.grad(lambda x: jnp.sum(jnp.sin(max_pool(x))))(x)
     expected = np.zeros(x.shape)
@@ -246,9 +250,13 @@ def test_padding_does_not_count_in_batch_norm(x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), same, statistics)
 
 
+@ONE_PASS
 @pytest.mark.parametrize("recorded", [False, True])
-def test_pooling_before_the_normalisation_is_pooling_after_it(x64, recorded):
+def test_pooling_before_the_normalisation_is_pooling_after_it(
+    x64, monkeypatch, recorded, many_channels
+):
     """Values and gradients, second order too, with factors of both signs."""
+    monkeypatch.setattr(_conv4, "_MANY_CHANNELS", many_channels)
     x, other = jax.random.normal(jax.random.key(0), (2, 3, 5, 4, 6))
     is_valid = jnp.array([True, True, False])
     plain, pooled = BatchNorm(), BatchNorm(pool=max_pool)
