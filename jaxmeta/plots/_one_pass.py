@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def weight_statistics(weights: Mapping[str, np.ndarray], *, axes: Axes) -> None:
@@ -38,6 +39,7 @@ def attention_map(attention: np.ndarray, labels: np.ndarray, *, axes: Axes, name
     ticks = ["?" if label < 0 else str(label) for label in labels]
     axes.set_xticks(np.arange(len(labels)), ticks, fontsize="xx-small")
     axes.set(xlabel="label of the sample", ylabel="weight token", title=f"Attention, {name}")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def predictive_band(curve: Any, *, axes: Axes) -> None:
