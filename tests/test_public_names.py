@@ -23,10 +23,13 @@ def test_the_public_names_are_sorted():
     assert jaxmeta.__all__ == sorted(jaxmeta.__all__)
 
 
-def test_importing_does_not_start_jax():
-    code = "import jaxmeta, jaxmeta.cli; from jax._src import xla_bridge as x; print(x._backends)"
+def test_importing_does_not_start_jax_or_import_what_only_a_run_needs():
+    code = (
+        "import sys, jaxmeta, jaxmeta.cli; from jax._src import xla_bridge as x; "
+        "print(x._backends, 'tensorboardX' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "{}"
+    assert done.stdout.strip() == "{} False"
 
 
 # The house of DESIGN.md, top floor first; what stands on one line may not import each other, but

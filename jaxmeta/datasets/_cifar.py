@@ -12,6 +12,7 @@ import numpy as np
 from jaxmeta.datasets._cache import DAMAGED_ZIP, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._tfds import tensorflow_datasets
 
 ARCHIVE, FOLDER = "cifar-100-binary.tar.gz", "cifar-100-binary"
 FILES = {"train.bin": 50_000, "test.bin": 10_000}  # and their images
@@ -121,7 +122,7 @@ def _members(folder):
                     _check_size(folder, name, member.size)
                     if name in wanted and member.isfile():
                         found[name] = file.extractfile(member).read()
-        except (tarfile.TarError, *DAMAGED_ZIP) as error:
+        except (tarfile.TarError, ValueError, *DAMAGED_ZIP) as error:
             raise ValueError(f"{archive} is damaged ({error}).") from error
     if missing := [name for name in wanted if name not in found]:
         raise ValueError(f"CIFAR-100 in {folder} is not complete: {missing[0]} is missing.")
@@ -135,13 +136,7 @@ def _check_size(folder, name, size):
 
 def _from_tfds(folder):
     """What tensorflow-datasets has prepared in `folder`, read without tensorflow."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ValueError(
-            f"{folder} holds a tensorflow-datasets folder: `pip install jaxmeta[tfds]` reads it."
-        ) from error
-    builder = tfds.builder("cifar100", data_dir=folder)
+    builder = tensorflow_datasets().builder("cifar100", data_dir=folder)
     coarse, fine = (builder.info.features[name].int2str for name in ("coarse_label", "label"))
     images, names = [], []
     for example in builder.as_data_source(split="train+test"):

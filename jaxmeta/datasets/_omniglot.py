@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from jaxmeta.datasets._cache import DAMAGED_ZIP, cached, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._tfds import tensorflow_datasets
 
 PARTS = ("images_background", "images_evaluation")
 N_CHARACTERS, N_DRAWERS = 1623, 20
@@ -172,13 +173,7 @@ def _ink(image: Image.Image, image_size: int) -> np.ndarray:
 
 def _from_tfds(folder: Path, image_size: int) -> dict[str, np.ndarray]:
     """Reads what tensorflow-datasets has prepared in `folder`, without tensorflow."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ValueError(
-            f"{folder} holds a tensorflow-datasets folder: `pip install jaxmeta[tfds]` reads it."
-        ) from error
-    builder = tfds.builder("omniglot", data_dir=folder)
+    builder = tensorflow_datasets().builder("omniglot", data_dir=folder)
     name_of = builder.info.features["label"].int2str
     drawings = defaultdict(list)
     for part in ("train", "test"):

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from jaxmeta.datasets._rows import Rows
+from jaxmeta.datasets._tfds import tensorflow_datasets
 
 
 def tfds_images(
@@ -39,10 +40,7 @@ def tfds_images(
     """
     if image_size < 1:
         raise ValueError(f"image_size must be >= 1, got {image_size}.")
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ValueError("tensorflow-datasets needs `pip install 'jaxmeta[tfds]'`.") from error
+    tfds = tensorflow_datasets()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
@@ -81,9 +79,9 @@ class _TfdsImages:
     def __getitem__(self, row):
         name, data_dir, split, feature = self._where
         if self._source is None:
-            import tensorflow_datasets as tfds
-
-            self._source = tfds.builder(name, data_dir=data_dir).as_data_source(split)
+            self._source = (
+                tensorflow_datasets().builder(name, data_dir=data_dir).as_data_source(split)
+            )
         pixels = np.asarray(self._source[int(self._order[row])][feature])
         size, mode = self._form
         # Images of one channel are `[H, W, 1]` there, which Pillow does not take.

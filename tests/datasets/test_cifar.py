@@ -147,7 +147,7 @@ def test_sizes_in_an_archive_are_not_believed(small, size):
     header[148:156] = b"%06o\0 " % sum(header)
     with gzip.open(small / "cifar-100-binary.tar.gz", "wb") as file:
         file.write(header + bytes(10240))
-    with pytest.raises(ValueError, match=r"CIFAR-100 in .* has|is damaged|is not complete"):
+    with pytest.raises(ValueError, match="is damaged"):
         cifar_fs(small)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta import recipes
+from jaxmeta.recipes._experiment import _cores
 from jaxmeta.recipes._recipe import from_dict
 from jaxmeta.recipes.agents import AGENTS
 
@@ -96,6 +97,14 @@ def test_the_outer_rate_warms_up_first():
     for wrong in (-1, 100):
         with pytest.raises(ValueError, match=rf"warm_up must be .* \(100\), got {wrong}"):
             rates(warm_up=wrong)
+
+
+def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 5, 6}, raising=False)
+    assert _cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert _cores() == 7
 
 
 def short(name, **outer):
@@ -266,7 +275,7 @@ def test_the_pretrained_baseline_is_the_mean_over_tasks():
 def tiny(name, **fields):
     recipe = recipes.find(name)
     outer = {"steps": 2, "meta_batch_size": 2, "steps_per_call": 1, "validate_every": 2}
-    outer = dataclasses.replace(recipe.outer, **outer, validation_episodes=2)
+    outer = dataclasses.replace(recipe.outer, **outer, validation_episodes=2, warm_up=0)
     return dataclasses.replace(recipe, outer=outer, test_episodes=4, **fields)
 
 
