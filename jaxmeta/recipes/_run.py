@@ -30,7 +30,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
     run_dir = Path(run_dir)
     if resume:
         before = _config_before(run_dir)
-        if before is not None and before != (name, recipe):
+        if before is not None and _settings(*before) != _settings(name, recipe):
             raise ValueError(
                 f"{run_dir} holds a run of recipe {before[0]!r} with other fields; resume it with "
                 "the fields it was started with, or choose another folder."
@@ -78,6 +78,11 @@ def _config_before(run_dir):
     except (FileNotFoundError, ValueError):
         config = newest_record(run_dir).get("config")
         return config and _parse(config)
+
+
+def _settings(name, recipe):
+    """A recipe without the texts on it, which a later release may word otherwise."""
+    return name, dataclasses.replace(recipe, paper="", published="", changes="")
 
 
 def _parse(config):

@@ -165,6 +165,8 @@ def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
         recipes.train("sinusoid-maml", other, tmp_path, resume=True)
     with pytest.raises(ValueError, match="already holds a run of 40 steps"):
         recipes.train("sinusoid-maml", recipe, tmp_path)
+    reworded = dataclasses.replace(recipe, paper="a", published="b", changes="c")
+    recipes.train("sinusoid-maml", reworded, tmp_path, resume=True)
     assert recipes.read_config(tmp_path) == ("sinusoid-maml", recipe)
 
 
