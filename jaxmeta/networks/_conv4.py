@@ -26,6 +26,11 @@ class Conv4(nn.Module):
 
     @nn.compact
     def __call__(self, x, context=None):
+        if x.ndim != 4 or (not self.strided and min(x.shape[1:3]) < 16):
+            raise ValueError(
+                "conv4 needs images [M, H, W, C], of 16 pixels or more each way where it pools, "
+                f"got shape {x.shape}."
+            )
         for block in range(4):
             film = None
             if context is not None and block == FILM_BLOCK:
@@ -50,12 +55,12 @@ class _Block(nn.Module):
         )
         # The bias of the convolution would be taken out again by the normalisation.
         x = conv(x, kernel, strides=2 if self.strided else 1)
-        # ReLU and maximum commute; after the pooling it has a quarter of the work.
-        x = BatchNorm(name="norm", pool=None if self.strided else max_pool)(x)
-        if film is not None:
-            gamma, beta = jnp.split(film, 2)
-            x = gamma * x + beta
-        return nn.relu(x)
+        if film is None:
+            # ReLU and maximum commute; after the pooling it has a quarter of the work.
+            return nn.relu(BatchNorm(name="norm", pool=None if self.strided else max_pool)(x))
+        gamma, beta = jnp.split(film, 2)
+        x = nn.relu(gamma * BatchNorm(name="norm")(x) + beta)
+        return x if self.strided else max_pool(x)
 
 
 def _identity_film(key, shape, dtype=jnp.float32):
@@ -124,7 +129,8 @@ def conv4(
     Parameters start by Glorot's uniform rule, biases at zero.
 
     Raises:
-      ValueError: `width` or `n_outputs` is below 1.
+      ValueError: `width` or `n_outputs` is below 1; by `init` and `apply`, the input is not
+        `[M, H, W, C]`, or pooling would leave no pixel of it.
     """
     if width < 1:
         raise ValueError(f"width must be >= 1, got {width}.")

@@ -30,7 +30,8 @@ class SetEncoder(nn.Module):
         weights = y if self.per_class else jnp.ones((len(y), 1), h.dtype)
         if is_valid is not None:
             weights = weights * is_valid[:, None]
-        means = weights.T @ h / jnp.maximum(weights.sum(0), 1)[:, None]
+        total = weights.sum(0)[:, None]
+        means = weights.T @ h / jnp.where(total > 0, total, 1)
         return means.ravel()
 
 
@@ -50,7 +51,8 @@ def set_encoder(
       size: entries of the mean.
       hidden: widths of the layers before the last.
       embed: a module that maps inputs `[S, *X]` to embeddings first, a `conv4` for images.
-      per_class: one mean of `h(x_i)` for each class, side by side: `N * size` entries.
+      per_class: one mean of `h(x_i)` for each class, weighted by the labels, side by side:
+        `N * size` entries, zeros for a class without rows.
 
     Raises:
       ValueError: a width is below 1.

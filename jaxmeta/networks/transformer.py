@@ -25,9 +25,17 @@ class Encoder(nn.Module):
     heads: int
     width_factor: float = 1.0
 
+    def __post_init__(self):
+        if min(self.layers, self.heads) < 1 or not 0 < self.width_factor < math.inf:
+            raise ValueError(
+                "layers and heads must be >= 1 and width_factor positive, got "
+                f"{self.layers}, {self.heads} and {self.width_factor}."
+            )
+        super().__post_init__()
+
     def inner_width(self, width: int) -> int:
         """Width inside the layers for tokens of that width."""
-        return math.ceil(int(width * self.width_factor) / self.heads) * self.heads
+        return math.ceil(max(1, int(width * self.width_factor)) / self.heads) * self.heads
 
     @nn.compact
     def __call__(self, tokens, is_valid=None):

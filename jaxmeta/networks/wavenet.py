@@ -27,7 +27,8 @@ class WaveNetEncoder(nn.Module):
         if is_valid is not None:  # What is not valid goes behind the last that is.
             rows = rows[jnp.argsort(~is_valid, stable=True)]
             last = jnp.maximum(jnp.sum(is_valid) - 1, 0)
-        h, skips = nn.Dense(self.width, name="in")(rows), jnp.zeros((len(rows), self.width))
+        h = nn.Dense(self.width, name="in")(rows)
+        skips = jnp.zeros_like(h)
         for layer in range(self.layers):
             gates = nn.Conv(
                 2 * self.width,

@@ -103,7 +103,7 @@ HYPER = {
         _HT,
         paper="Zhmoginov et al. 2022, section 5, as for miniImageNet 5-way 1-shot, 16 channels",
         published="not found",
-        changes=f"data; {_HT_CHANGES}",
+        changes=f"data; no augmentation; ReLU, not leaky; {_HT_CHANGES}",
         task=Images(dataset="cifar_fs", rotations=False),
         net=Conv4(width=16),
         learner=HyperTransformer(shared_features=16, heads=8, width_factor=0.5),

@@ -67,8 +67,9 @@ OMNIGLOT = {
     "omniglot-maml-20w1s-8-channels": dataclasses.replace(
         _MAML_TWENTY,
         published="not found",
-        changes="the net, weights and number of episodes of omniglot-hypertransformer-20w1s: 8 "
-        "channels, max-pooling, 20 000 steps of 4 tasks, 3 queries per class in training; 0.001 "
+        changes="the layers, weights and number of episodes of omniglot-hypertransformer-20w1s: 8 "
+        "channels, max-pooling, 20 000 steps of 4 tasks, 3 queries per class in training; "
+        "normalisation before ReLU and pooling, as MAML's net has it, not after them; 0.001 "
         "falling by a cosine; Vinyals split; inner rate 0.1 of our mean (0.4 and 2.0 learned "
         "more slowly); the query set normalised by the support set's statistics",
         task=dataclasses.replace(_TWENTY, train_q_queries=3),

@@ -6,6 +6,7 @@ from jax.test_util import check_grads
 
 from jaxmeta.learner import Examples
 from jaxmeta.networks import (
+    Encoder,
     _conv4,
     conv,
     conv4,
@@ -325,6 +326,21 @@ def test_sinusoid_net_has_the_paper_s_sizes():
 def test_bad_sizes_are_refused(make):
     with pytest.raises(ValueError, match="must be >= 1"):
         make()
+
+
+@pytest.mark.parametrize("shape", [(2, 15, 20, 1), (2, 28, 28)])
+def test_images_that_pooling_would_leave_nothing_of_are_refused(shape):
+    with pytest.raises(ValueError, match=r"conv4 needs images \[M, H, W, C\], of 16 pixels"):
+        conv4(5).init(jax.random.key(0), jnp.zeros(shape))
+
+
+def test_an_encoder_needs_layers_heads_and_some_width():
+    for settings in ({"layers": 0, "heads": 1}, {"layers": 1, "heads": 0}):
+        with pytest.raises(ValueError, match="layers and heads must be >= 1"):
+            Encoder(**settings)
+    with pytest.raises(ValueError, match="width_factor positive, got 1, 1 and nan"):
+        Encoder(layers=1, heads=1, width_factor=float("nan"))
+    assert Encoder(layers=1, heads=2, width_factor=0.005).inner_width(80) == 2
 
 
 @pytest.mark.parametrize("widths", [(1, 2, 3), (0, 1, 1, 1)])

@@ -15,6 +15,7 @@ import optax
 from jaxmeta.learner import Learner
 from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, mean_loss, query_loss
+from jaxmeta.networks import set_encoder
 from jaxmeta.networks.normalisation import normalised_by, of_valid_rows, record
 
 
@@ -35,7 +36,7 @@ class Gaussian(NamedTuple):
 def conditional(
     net: Any,
     *,
-    encoder: Any,
+    encoder: Any = None,
     least_sigma: float | None = None,
     loss_fn: LossFn = optax.softmax_cross_entropy,
 ) -> Learner:
@@ -46,8 +47,8 @@ def conditional(
         `apply(params, x, context)`. `networks.mlp` joins it to its inputs, `networks.conv4` scales
         and shifts channels by it (FiLM), `networks.conditioned` embeds the inputs first.
       encoder: the code `[C]` of a support set: `init(key, x, y, is_valid)` and
-        `apply(params, x, y, is_valid)`. `networks.set_encoder` does not see the order of the rows;
-        `networks.wavenet_encoder` reads them as a sequence.
+        `apply(params, x, y, is_valid)`. `networks.set_encoder`, by its defaults for None, does not
+        see the order of the rows; `networks.wavenet_encoder` reads them as a sequence.
       least_sigma: None: outputs as they are, under `loss_fn`. A number: regression with a
         predictive standard deviation. The net's outputs are then `[M, 2 D]`, mean and `s`, with
         `sigma = least_sigma + (1 - least_sigma) softplus(s)`; the loss is the mean of
@@ -59,8 +60,10 @@ def conditional(
     is `Conditioning`. Rows of the support set that are not valid are as if absent.
 
     Raises:
-      ValueError: `least_sigma` is not in [0, 1).
+      ValueError: `least_sigma` is not in [0, 1); by `loss`, the net's outputs are not twice as wide
+        as the targets where it is given.
     """
+    encoder = set_encoder() if encoder is None else encoder
     if least_sigma is not None and not 0 <= least_sigma < 1:
         raise ValueError(f"least_sigma must be in [0, 1), got {least_sigma}.")
 
@@ -89,6 +92,11 @@ def conditional(
             outputs = predict(params, adapted, episode.query.x)
             return mean_loss(loss_fn, outputs, episode.query), outputs
         outputs = predictive(net, params, adapted, episode.query.x, least_sigma=least_sigma)
+        if outputs.mean.shape != episode.query.y.shape:
+            raise ValueError(
+                "with least_sigma the net must have twice as many outputs as there are targets: "
+                f"means {outputs.mean.shape}, targets {episode.query.y.shape}."
+            )
         value = mean_loss(lambda gaussian, y: -log_density(gaussian, y), outputs, episode.query)
         return value, outputs.mean
 
@@ -105,8 +113,16 @@ def predictive(
       params: its meta-parameters.
       adapted: what its `adapt` gave.
       x: queries `[M, *X]`.
+
+    Raises:
+      ValueError: the net's outputs are not `[M, 2 D]`.
     """
-    mean, raw = jnp.split(_outputs(net, params, adapted, x), 2, axis=1)
+    outputs = _outputs(net, params, adapted, x)
+    if outputs.ndim != 2 or outputs.shape[1] % 2:
+        raise ValueError(
+            f"with least_sigma the net must give [M, 2 D], mean and s, got shape {outputs.shape}."
+        )
+    mean, raw = jnp.split(outputs, 2, axis=1)
     return Gaussian(mean, least_sigma + (1 - least_sigma) * jax.nn.softplus(raw))
 
 

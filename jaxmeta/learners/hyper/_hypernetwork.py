@@ -19,6 +19,7 @@ import optax
 from jaxmeta.learner import Learner, Net
 from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, query_loss
+from jaxmeta.networks import set_encoder
 from jaxmeta.networks.normalisation import normalised_by, of_valid_rows, record
 from jaxmeta.networks.weight_generator import WeightGenerator
 
@@ -33,7 +34,7 @@ class GeneratedWeights(NamedTuple):
 def hypernetwork(
     target: Net,
     *,
-    encoder: Any,
+    encoder: Any = None,
     generated: Callable[[tuple[str, ...]], bool] | None = None,
     chunk_size: int | None = None,
     hidden: Sequence[int] = (128,),
@@ -42,19 +43,21 @@ def hypernetwork(
 ) -> Learner:
     """Emits all or chosen weights of a target net from the code of the support set.
 
-    At the start a generated kernel has the variance 1 / fan-in, the fan-in being the product of all
-    axes but the last, whatever the task. Weights that are not generated are learned, the same for
-    all tasks.
+    At the start a generated kernel has the variance 1 / fan-in, whatever the task; the fan-in is
+    the product of all axes but the last, which for a kernel with several output axes (queries of an
+    attention, `[I, heads, D]`) is more than it should be. Weights of one axis, and those whose name
+    is `bias`, have no fan-in: they start at the target's own values. Weights that are not generated
+    are learned, the same for all tasks.
 
     Args:
       target: maps `[M, *X]` to logits `[M, N]` or values `[M, D]`; any net.
       encoder: the code `[C]` of a support set: `init(key, x, y, is_valid)` and
-        `apply(params, x, y, is_valid)`, such as `networks.set_encoder`.
+        `apply(params, x, y, is_valid)`. None: `networks.set_encoder` by its defaults.
       generated: which weights are generated, by path, such as `lambda path: "head" in path`; None
         generates all.
       chunk_size: entries generated at once, by one linear map for all chunks. None: every weight
         by a linear map of its own, which for a large target is large.
-      hidden: widths of the generator's layers.
+      hidden: widths of the generator's layers; the last is normalised, and 2 or more.
       code_size: entries of the learned code of each weight or chunk.
       loss_fn: loss per example of the outputs.
 
@@ -62,8 +65,10 @@ def hypernetwork(
     not valid are as if absent.
 
     Raises:
-      ValueError: a number is below 1, or `generated` chooses no weight (by `init`).
+      ValueError: a number is below 1, the last of `hidden` below 2, or `generated` chooses no
+        weight (by `init`).
     """
+    encoder = set_encoder() if encoder is None else encoder
     for name, numbers in (
         ("chunk_size", [1 if chunk_size is None else chunk_size]),
         ("hidden", list(hidden)),
@@ -71,6 +76,8 @@ def hypernetwork(
     ):
         if not numbers or min(numbers) < 1:
             raise ValueError(f"{name} must be >= 1, got {numbers[0] if numbers else ()}.")
+    if hidden[-1] < 2:
+        raise ValueError(f"the last of hidden must be >= 2 to be normalised, got {hidden[-1]}.")
 
     def chosen(path):
         names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
@@ -101,13 +108,11 @@ def hypernetwork(
         encoder_params = encoder.init(key_encoder, *support)
         code = encoder.apply(encoder_params, *support)
         start = jax.tree.leaves_with_path(target.init(key_target, support.x))
-        added_to = [name for name, shape in emitted.items() if not _is_kernel(shape)]
+        added_to = [name for name, shape in emitted.items() if not _is_kernel(name, shape)]
         return {
             "encoder": encoder_params,
             "generator": generator.init(key_generator, code),
-            "gains": {
-                name: jnp.zeros(()) for name, shape in emitted.items() if not _is_kernel(shape)
-            },
+            "gains": {name: jnp.zeros(()) for name in added_to},
             "learned": {
                 _name(path): leaf
                 for path, leaf in start
@@ -124,7 +129,7 @@ def hypernetwork(
             entries = generator.apply(params["generator"], code)
             weights = {}
             for (name, shape), values in zip(emitted.items(), entries, strict=True):
-                if _is_kernel(shape):
+                if _is_kernel(name, shape):
                     weights[name] = values.reshape(shape) / math.sqrt(math.prod(shape[:-1]))
                 else:
                     part = params["gains"][name] * values.reshape(shape)
@@ -148,6 +153,6 @@ def _name(path):
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _is_kernel(shape):
-    """Biases, scales and shifts have one axis at most, and no fan-in."""
-    return len(shape) >= 2
+def _is_kernel(name, shape):
+    """Biases, scales and shifts have no fan-in."""
+    return len(shape) >= 2 and name.rpartition("/")[2] != "bias"

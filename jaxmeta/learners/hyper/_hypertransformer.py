@@ -5,7 +5,8 @@ Semi-Supervised Few-Shot Learning", ICML 2022, https://arxiv.org/abs/2201.04182,
 Differs from the released code: queries are normalised by the support set's statistics, in training
 too, where the code takes the query batch's; a dropped sample is as if it were absent, where the
 code hides it from the transformers and still counts it in the batch statistics; the encoder alone,
-no decoder; shifts, scales and biases of the convolutions are never generated.
+no decoder; shifts, scales and biases of the convolutions are never generated; variances are floored
+by 1e-5, not 1e-3; ReLU everywhere, where the settings for mini-ImageNet have leaky ones.
 """
 
 import math
@@ -89,7 +90,9 @@ def hypertransformer(
     support set that are not valid are as if absent.
 
     Raises:
-      ValueError: a number is out of range, or the images are too small for the blocks.
+      ValueError: a number is out of range; by the four functions, the images are too small for the
+        blocks, the support set has other classes than at `init`, or queries are not of the size of
+        the support images.
     """
     for name, number in (
         ("channels", channels),
@@ -104,8 +107,8 @@ def hypertransformer(
         raise ValueError(f"trained_blocks must be in 0..{blocks} (blocks), got {trained_blocks}.")
     if allocation not in ALLOCATIONS:
         raise ValueError(f"allocation must be one of {ALLOCATIONS}, got {allocation!r}.")
-    if not width_factor > 0:
-        raise ValueError(f"width_factor must be > 0, got {width_factor}.")
+    if not 0 < width_factor < math.inf:
+        raise ValueError(f"width_factor must be > 0 and finite, got {width_factor}.")
     for name, share in (("drop_labelled", drop_labelled), ("drop_unlabelled", drop_unlabelled)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be in [0, 1], got {share}.")
@@ -179,6 +182,7 @@ def hypertransformer(
         del key  # Samples are dropped in training only.
         _check_images(support.x, blocks)
         support = zeroed(support)
+        _check_classes(params, support.y)
         x = support.x
         features = shared_net.apply(params["shared"], x)
         kernels, statistics, attention = [], {}, {}
@@ -213,7 +217,13 @@ def hypertransformer(
             kernel = layer["kernel"] if "kernel" in layer else next(kernels)
             recorded = {COLLECTION: statistics[name]} if statistics else {}
             x = block.apply({**layer["norm"], **recorded}, x, kernel)
-        return x.reshape(len(x), -1) @ adapted.head + adapted.bias
+        flat = x.reshape(len(x), math.prod(x.shape[1:]))
+        if flat.shape[1] != len(adapted.head):
+            raise ValueError(
+                f"queries must have the size of the support images: their last maps {x.shape[1:]} "
+                f"have {flat.shape[1]} numbers, the generated head takes {len(adapted.head)}."
+            )
+        return flat @ adapted.head + adapted.bias
 
     def loss(params, key, episode):
         support = drop(key, episode.support, drop_labelled, drop_unlabelled)
@@ -348,6 +358,15 @@ class Generator(nn.Module):
             is_valid = jnp.concatenate([jnp.ones(self.tokens, bool), is_valid])
         encoded = Encoder(*self.encoder, name="encoder")(sequence, is_valid)
         return encoded[: self.tokens, self.label_size : self.label_size + self.size]
+
+
+def _check_classes(params, y):
+    classes = len(params["head"]["params"]["labels"]) - 1
+    if y.shape[1] != classes:
+        raise ValueError(
+            f"the parameters are for {classes} classes, one label vector each, got support.y of "
+            f"shape {y.shape}."
+        )
 
 
 def _check_images(x, blocks):

@@ -53,6 +53,21 @@ def test_order_duplication_and_padding_of_the_context_change_nothing(x64):
     assert np.abs(predicted(one_twice) - before).max() > 1e-4
 
 
+def test_a_mean_per_class_weighs_rows_by_soft_labels(x64):
+    encoder = networks.set_encoder(2, hidden=(4,), per_class=True)
+    x, y = np.random.default_rng(0).normal(size=(2, 3)), np.array([[0.3, 0.7], [0.1, 0.2]])
+    params = jax.jit(encoder.init)(jax.random.key(0), x, y)
+    one = encoder.apply(params, x, y)
+    hidden = [encoder.apply(params, x[i : i + 1], np.eye(2)[:1])[:2] for i in (0, 1)]
+    first, second = (
+        (0.3 * hidden[0] + 0.1 * hidden[1]) / 0.4,
+        (0.7 * hidden[0] + 0.2 * hidden[1]) / 0.9,
+    )
+    np.testing.assert_allclose(one, np.concatenate([first, second]), rtol=1e-6)
+    twice = encoder.apply(params, np.concatenate([x, x]), np.concatenate([y, y]))
+    np.testing.assert_allclose(twice, one, rtol=0, atol=1e-12)
+
+
 def test_sigma_and_log_density_by_hand(x64):
     # The net hands on its context: mean 0.5, s = 0 where softplus is log 2; s = 2 the other time.
     net = SimpleNamespace(apply=lambda params, x, context: jnp.broadcast_to(context, (len(x), 2)))
@@ -122,18 +137,56 @@ def test_the_wavenet_encoder_looks_back_and_only_back(x64):
     assert np.abs(reverse - encoder.apply(params, x, y)).max() > 1e-4
 
 
-def test_one_gated_unit_in_numpy(x64):
-    encoder = networks.wavenet_encoder(1, width=1, layers=1)
-    x, y = rows(2).x, rows(2).y
-    params = jax.jit(encoder.init)(jax.random.key(1), x, y)
-    p = jax.tree.map(np.asarray, params["params"])
-    h = np.concatenate([x, y], 1) @ p["in"]["kernel"] + p["in"]["bias"]
-    kernel = p["dilated_0"]["kernel"]  # [2, 1, 2]: the row before, then the row itself
-    gates = h[0] @ kernel[0] + h[1] @ kernel[1] + p["dilated_0"]["bias"]
-    z = np.tanh(gates[:1]) / (1 + np.exp(-gates[1:]))
-    skip = np.maximum(z @ p["skip_0"]["kernel"] + p["skip_0"]["bias"], 0)
-    expected = skip @ p["out"]["kernel"] + p["out"]["bias"]
-    np.testing.assert_allclose(encoder.apply(params, x, y), expected, rtol=1e-5, atol=1e-8)
+def test_three_gated_layers_in_numpy(x64):
+    """Dilations 1, 2, 4; residual and skip connections; the last row's sum of the skips."""
+    rng = np.random.default_rng(3)
+    encoder = networks.wavenet_encoder(3, width=4, layers=3)
+    x, y = rng.normal(size=(10, 2)), rng.normal(size=(10, 1))
+    shapes = jax.eval_shape(encoder.init, jax.random.key(1), jnp.array(x), jnp.array(y))
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shapes)
+    p = params["params"]
+
+    def dense(x, layer):
+        return x @ layer["kernel"] + layer["bias"]
+
+    h, skips = dense(np.concatenate([x, y], 1), p["in"]), 0.0
+    for layer in range(3):
+        before = np.concatenate([np.zeros((2**layer, 4)), h[: -(2**layer)]])
+        kernel = p[f"dilated_{layer}"]["kernel"]  # [2, 4, 8]: an earlier row, then the row itself
+        gates = before @ kernel[0] + h @ kernel[1] + p[f"dilated_{layer}"]["bias"]
+        z = np.tanh(gates[:, :4]) / (1 + np.exp(-gates[:, 4:]))
+        h = h + dense(z, p[f"residual_{layer}"])
+        skips = skips + dense(z, p[f"skip_{layer}"])
+    expected = dense(np.maximum(skips[-1], 0), p["out"])
+    np.testing.assert_allclose(encoder.apply(params, x, y), expected, rtol=1e-9)
+
+
+def test_film_in_numpy(x64):
+    """The third block: convolution, normalisation, `gamma * x + beta`, ReLU, then pooling."""
+    rng = np.random.default_rng(4)
+    net = networks.conv4(2, width=3)
+    x, context = rng.normal(size=(3, 16, 16, 1)), rng.normal(size=4)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.array(x), jnp.array(context))
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), shapes)
+    p = params["params"]
+    found = net.apply(params, jnp.array(x), jnp.array(context))
+    film = context @ p["film"]["kernel"] + p["film"]["bias"]
+    assert film[:3].min() < 0  # Where pooling and factor do not commute.
+    for number in range(4):
+        block, size = p[f"block_{number}"], x.shape[1]
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        x = sum(
+            padded[:, i : i + size, j : j + size] @ block["kernel"][i, j]
+            for i in range(3)
+            for j in range(3)
+        )
+        x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+        x = x * block["norm"]["scale"] + block["norm"]["bias"]
+        if number == 2:
+            x = film[:3] * x + film[3:]
+        x = np.maximum(x, 0).reshape(3, size // 2, 2, size // 2, 2, 3).max((2, 4))
+    expected = x.reshape(3, -1) @ p["head"]["kernel"] + p["head"]["bias"]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_an_image_net_conditioned_by_film():
@@ -154,6 +207,19 @@ def test_an_image_net_conditioned_by_film():
     np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-4)
     other = part._replace(y=part.y[::-1])
     assert np.abs(predict(params, adapt(params, None, other), x) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "outputs, message",
+    [(1, r"must give \[M, 2 D\], mean and s, got shape \(3, 1\)"), (4, r"means \(3, 2\), targets")],
+)
+def test_outputs_that_are_no_mean_and_sigma_are_refused(outputs, message):
+    net = networks.mlp(outputs, hidden=(3,))
+    learner = jaxmeta.conditional(net, least_sigma=0.1)
+    episode = jaxmeta.Episode(rows(3), rows(3))
+    params = jax.jit(learner.init)(jax.random.key(0), episode)
+    with pytest.raises(ValueError, match=message):
+        learner.loss(params, None, episode)
 
 
 def test_bad_values():

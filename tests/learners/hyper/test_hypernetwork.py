@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +53,37 @@ def test_generated_weights_are_those_of_the_generator_scaled_by_the_fan_in(x64):
     outputs = hidden @ expected["params/head/kernel"]
     np.testing.assert_allclose(learner.predict(params, adapted, x), outputs, rtol=1e-5)
     assert set(params["learned"]) == {"params/dense_0/bias", "params/head/bias"}
+
+
+@pytest.mark.parametrize("target", ["mlp", "conv4"])
+def test_neither_order_nor_what_is_not_valid_changes_the_weights(x64, target):
+    rng = np.random.default_rng(0)
+    net = networks.mlp(2) if target == "mlp" else networks.conv4(2, width=3, strided=True)
+    learner = jaxmeta.hypernetwork(net, encoder=ENCODER, chunk_size=16, hidden=(4,))
+    x, y = jnp.asarray(rng.normal(size=(4, 6, 6, 1))), jnp.eye(2)[jnp.array([0, 0, 1, 1])]
+    x = x.reshape(4, 36) if target == "mlp" else x
+    support = jaxmeta.Examples(x, y)
+    shapes = jax.eval_shape(learner.init, jax.random.key(1), jaxmeta.Episode(support, support))
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), shapes)
+    adapt = jax.jit(learner.adapt)
+    expected = adapt(params, None, support)
+    order = jnp.array([2, 0, 3, 1])
+    shuffled = jaxmeta.Examples(x[order], y[order])
+    nothing = jnp.full((1, *x.shape[1:]), jnp.nan)
+    padded = jaxmeta.Examples(
+        jnp.concatenate([nothing, x]), jnp.concatenate([y[:1], y]), jnp.arange(5) > 0
+    )
+    for other in (shuffled, padded):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12),
+            adapt(params, None, other),
+            expected,
+        )
+    moved = adapt(params, None, support._replace(x=x.at[0].add(1.0)))
+    assert any(
+        np.abs(moved.weights[name] - weight).max() > 1e-4
+        for name, weight in expected.weights.items()
+    )
 
 
 def test_the_generator_in_numpy(x64):
@@ -171,7 +203,31 @@ def test_a_convolutional_target_with_batch_normalisation():
     assert isinstance(adapted, GeneratedWeights)
 
 
+class Attention(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.MultiHeadDotProductAttention(num_heads=2, qkv_features=4)(x[:, None])
+        return nn.Dense(1)(x[:, 0])
+
+
+def test_a_bias_has_no_fan_in_whatever_its_axes():
+    learner = jaxmeta.hypernetwork(Attention(), loss_fn=optax.squared_error)
+    support = rows(4)
+    params = jax.jit(learner.init)(jax.random.key(0), jaxmeta.Episode(support, support))
+    weights = jax.jit(learner.adapt)(params, None, support).weights
+    biases = {name: weight for name, weight in weights.items() if name.endswith("/bias")}
+    assert {weight.shape for weight in biases.values()} == {(2, 2), (2,), (1,)}
+    assert all(np.all(weight == 0) for weight in biases.values())  # The target's own start.
+    kernels = [weight for name, weight in weights.items() if name.endswith("/kernel")]
+    assert len(kernels) == 5 and all(np.abs(weight).min() > 0 for weight in kernels)
+
+
 @pytest.mark.parametrize("setting", ["chunk_size", "code_size"])
 def test_bad_values(setting):
     with pytest.raises(ValueError, match=f"{setting} must be >= 1, got 0"):
         jaxmeta.hypernetwork(networks.mlp(1), encoder=ENCODER, **{setting: 0})
+
+
+def test_one_normalised_unit_would_be_zero():
+    with pytest.raises(ValueError, match="the last of hidden must be >= 2"):
+        jaxmeta.hypernetwork(networks.mlp(1), hidden=(4, 1))

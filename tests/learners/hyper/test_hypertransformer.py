@@ -93,6 +93,17 @@ def test_gradients_reach_unlabelled_rows_and_no_masked_ones(x64):
     assert np.abs(gradient[:4]).max((1, 2, 3)).min() > 1e-6
     np.testing.assert_array_equal(gradient[4], 0.0)
 
+    # No batch statistics lie before the first kernel: what reaches it goes through the tokens.
+    def first_kernel(params, x):
+        return jnp.sum(jnp.sin(learner.adapt(params, None, support._replace(x=x)).kernels[0]))
+
+    of_params, of_x = jax.jit(jax.grad(first_kernel, (0, 1)))(params, support.x)
+    assert np.abs(of_x[:4]).max((1, 2, 3)).min() > 1e-6
+    np.testing.assert_array_equal(of_x[4], 0.0)
+    # The vector that an unlabelled row wears is learned too.
+    labels = of_params["blocks"]["block_0"]["generator"]["params"]["labels"]
+    assert np.abs(labels).max(1).min() > 1e-6
+
 
 @pytest.mark.slow
 def test_the_gradient_against_finite_differences(x64):
@@ -285,67 +296,6 @@ def test_one_attention_with_label_matched_keys_gives_class_means(x64):
     np.testing.assert_allclose(step, counts * means - x.sum(0) / n_way, atol=1e-12)
 
 
-def test_the_encoder_in_numpy(x64):
-    """Two heads, two layers, one masked token: against float64 loops."""
-    rng = np.random.default_rng(1)
-    tokens, is_valid = rng.normal(size=(4, 6)), np.array([True, True, False, True])
-    encoder = Encoder(layers=2, heads=2)
-    params = jax.jit(encoder.init)(jax.random.key(0), jnp.array(tokens))["params"]
-    params = jax.tree.map(lambda leaf: jnp.array(rng.normal(size=leaf.shape)), params)
-    p = jax.tree.map(np.asarray, params)
-
-    def normalised(x, norm):
-        x = x - x.mean(-1, keepdims=True)
-        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
-        return x * norm["scale"] + norm["bias"]
-
-    x = tokens
-    for layer in range(2):
-        a, total = p[f"attention_{layer}"], p[f"attention_{layer}"]["out"]["bias"]
-        for head in range(2):
-            q, k, v = (
-                x @ a[name]["kernel"][:, head] + a[name]["bias"][head]
-                for name in ("query", "key", "value")
-            )
-            scores = np.exp(q @ k.T / np.sqrt(3)) * is_valid
-            total = total + scores / scores.sum(1, keepdims=True) @ v @ a["out"]["kernel"][head]
-        x = normalised(x + total, p[f"norm_a_{layer}"])
-        first, second = p[f"dense_a_{layer}"], p[f"dense_b_{layer}"]
-        hidden = np.maximum(x @ first["kernel"] + first["bias"], 0)
-        x = normalised(x + hidden @ second["kernel"] + second["bias"], p[f"norm_b_{layer}"])
-    out = encoder.apply({"params": params}, jnp.array(tokens), jnp.array(is_valid))
-    np.testing.assert_allclose(out, x, rtol=1e-9)
-
-
-def test_the_generated_net_in_numpy(x64):
-    """Blocks of convolution, ReLU, pooling, normalisation by support statistics, linear layer."""
-    adapt, learner, params = build({})
-    adapted = adapt(params, None, support_of([0, 1, 2]))
-    query = support_of([0, 0], seed=3)
-
-    def block(x, kernel, norm, statistics=None):
-        padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        size = x.shape[1]
-        y = sum(
-            padded[:, i : i + size, j : j + size] @ kernel[i, j] for i in range(3) for j in range(3)
-        )
-        half = size // 2
-        y = np.maximum(y, 0)[:, : 2 * half, : 2 * half]
-        y = y.reshape(len(x), half, 2, half, 2, -1).max((2, 4))
-        if statistics is None:
-            statistics = y.mean((0, 1, 2)), y.var((0, 1, 2))
-        y = (y - statistics[0]) / np.sqrt(statistics[1] + 1e-5)
-        return y * np.asarray(norm["scale"]) + np.asarray(norm["bias"]), statistics
-
-    support, x = np.asarray(support_of([0, 1, 2]).x), np.asarray(query.x)
-    for number, kernel in enumerate(map(np.asarray, adapted.kernels)):
-        norm = params["blocks"][f"block_{number}"]["norm"]["params"]["norm"]
-        support, statistics = block(support, kernel, norm)
-        x, _ = block(x, kernel, norm, statistics)
-    logits = x.reshape(2, -1) @ np.asarray(adapted.head) + np.asarray(adapted.bias)
-    np.testing.assert_allclose(learner.predict(params, adapted, query.x), logits, rtol=1e-8)
-
-
 def test_queries_alone_and_together():
     adapt, learner, params = build({})
     support, query = support_of([0, 1, 2]), support_of([0, 1, 2, 1], seed=1)
@@ -408,7 +358,8 @@ def test_dropping_acts_in_the_loss_alone():
         ({"allocation": "input"}, "allocation must be one of .* got 'input'"),
         ({"local_features": 0, "shared_features": 0}, "not both 0, got 0 and 0"),
         ({"drop_unlabelled": 1.5}, r"drop_unlabelled must be in \[0, 1\], got 1.5"),
-        ({"width_factor": 0}, "width_factor must be > 0, got 0"),
+        ({"width_factor": 0}, "width_factor must be > 0 and finite, got 0"),
+        ({"width_factor": float("inf")}, "width_factor must be > 0 and finite, got inf"),
     ],
 )
 def test_bad_values(settings, message):
@@ -421,6 +372,20 @@ def test_images_too_small_for_the_blocks():
     part = support_of([0, 1, 2])
     with pytest.raises(ValueError, match=r"images \[M, H, W, C\] of 16 pixels .* \(3, 5, 5, 1\)"):
         learner.init(jax.random.key(0), jaxmeta.Episode(part, part))
+
+
+def test_rows_classes_and_queries_that_do_not_fit_are_refused():
+    _, learner, params = build({})
+    support = support_of([0, 1, 2])
+    with pytest.raises(ValueError, match=r"y \[S, N\] one-hot .* got shapes .*, \(3,\) and \(3,\)"):
+        learner.adapt(params, None, support._replace(y=jnp.arange(3)))
+    with pytest.raises(ValueError, match=r"is_valid \[S\], got shapes .* and \(4,\)"):
+        learner.adapt(params, None, support._replace(is_valid=jnp.ones(4, bool)))
+    with pytest.raises(ValueError, match=r"for 3 classes, .* got support.y of shape \(3, 4\)"):
+        learner.adapt(params, None, support._replace(y=jnp.eye(4)[:3]))
+    adapted = jax.eval_shape(learner.adapt, params, None, support)
+    with pytest.raises(ValueError, match=r"last maps \(2, 2, 3\) have 12 numbers, .* takes 3"):
+        jax.eval_shape(learner.predict, params, adapted, jnp.zeros((1, 9, 9, 1)))
 
 
 def test_the_defaults_are_the_authors_omniglot_setting():
