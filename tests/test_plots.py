@@ -191,3 +191,8 @@ def test_what_a_task_shows():
     empty.curve, empty.weights = curve(None), {"head": np.ones((2, 3))}
     figure = plots.draw_look(empty, "two")
     assert [panel.get_title() for panel in figure.axes] == ["Prediction", "Generated weights"]
+    empty.curve, empty.attention = None, {"block_0": np.ones((1, 2, 1)), "head": np.ones((1, 3, 1))}
+    figure = plots.draw_look(empty, "three")
+    titles = ["Generated weights", "Attention, block 0", "Attention, head"]
+    assert [panel.get_title() for panel in figure.axes] == titles
+    assert [len(panel.images) for panel in figure.axes] == [0, 1, 1]

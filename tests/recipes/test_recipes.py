@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta import recipes
+from jaxmeta import cli, recipes
 from jaxmeta.recipes._experiment import _cores
 from jaxmeta.recipes._recipe import from_dict
 from jaxmeta.recipes.agents import AGENTS
@@ -295,6 +295,8 @@ def test_a_run_of_a_neural_process(tmp_path):
     assert look.weights == {} and look.attention == {}
     assert look.curve.mean.shape == look.curve.sigma.shape == (200,)
     assert look.curve.sigma.min() > 0.02
+    cli.main(["plot", str(tmp_path)])
+    assert (tmp_path / "task.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
