@@ -8,6 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+MOST_LABELS = 30  # of samples, that can be read beside one another
+MOST_COLUMNS = 3
+
 
 def weight_statistics(weights: Mapping[str, np.ndarray], *, axes: Axes) -> None:
     """Size of generated weights, and how much of it changes from task to task.
@@ -36,8 +39,9 @@ def attention_map(attention: np.ndarray, labels: np.ndarray, *, axes: Axes, name
       name: of the layer that is generated.
     """
     axes.imshow(attention.sum(0), aspect="auto", cmap="viridis", vmin=0)
-    ticks = ["?" if label < 0 else str(label) for label in labels]
-    axes.set_xticks(np.arange(len(labels)), ticks, fontsize="xx-small")
+    places = np.arange(0, len(labels), -(-len(labels) // MOST_LABELS))
+    ticks = ["?" if label < 0 else str(label) for label in labels[places]]
+    axes.set_xticks(places, ticks, fontsize="xx-small")
     axes.set(xlabel="label of the sample", ylabel="weight token", title=f"Attention, {name}")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -70,11 +74,16 @@ def draw_look(look: Any, title: str) -> Figure | None:
       look: `jaxmeta.recipes.Look`.
       title: above the picture.
     """
-    columns = bool(look.weights) + len(look.attention) + (look.curve is not None)
-    if columns == 0:
+    count = bool(look.weights) + len(look.attention) + (look.curve is not None)
+    if count == 0:
         return None
-    figure = Figure(figsize=(4.6 * columns, 3.8), layout="constrained")
-    panels = iter(figure.subplots(1, columns, squeeze=False)[0])
+    columns = min(count, MOST_COLUMNS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[count:]:
+        axes.remove()
+    panels = iter(grid)
     if look.curve is not None:
         axes = next(panels)
         predictive_band(look.curve, axes=axes)
