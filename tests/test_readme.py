@@ -78,6 +78,22 @@ def test_profile_and_first_step_are_those_of_the_committed_files():
         assert f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {axis['slope']} |" in page
 
 
+def test_the_hypertransformer_s_step_is_that_of_the_committed_file():
+    page = (ROOT / "docs/performance.md").read_text()
+    path = ROOT / "benchmarks/results/hypertransformer_step.json"
+    (row,) = json.loads(path.read_text())["rows"]
+    encoders = f"{row['milliseconds_of_its_encoders']:.1f} ms, {row['share_of_encoders']:.0%}"
+    for cells in (
+        f"4 tasks, both cores | {row['milliseconds_per_step']:.1f} ms",
+        f"of one task | {row['milliseconds_per_task']:.1f} ms",
+        f"transformer encoders | {encoders}".replace("%", " %"),
+        f"the gradient | {row['seconds_to_compile_the_gradient']:.1f} s",
+        f"compilation included | {row['seconds_to_compile_and_run_ten_steps']:.1f} s",
+    ):
+        assert f"{cells} |" in page
+    assert row["seconds_to_compile_and_run_ten_steps"] < 60
+
+
 def test_the_learned_optimiser_s_numbers_are_those_of_the_committed_file():
     path = ROOT / "benchmarks/results/learned_optimizer.json"
     for name, result in json.loads(path.read_text())["results"].items():
