@@ -94,6 +94,15 @@ def test_the_hypertransformer_s_step_is_that_of_the_committed_file():
     assert row["seconds_to_compile_and_run_ten_steps"] < 60
 
 
+def test_paired_differences_are_those_of_the_committed_file():
+    rows = json.loads((ROOT / "benchmarks/results/paired_runs.json").read_text())["runs"]
+    more = {row["run"]: row["more_than_first"] for row in rows[1:]}
+    behind, interval = more["omniglot-maml-20w1s-8-channels"]
+    assert f"{-behind:.1f} ± {interval:.1f} points behind" in README.replace("\n", " ")
+    ahead, interval = more["omniglot-hypertransformer-20w1s-2-unlabelled"]
+    assert f"bring {ahead:.1f} ± {interval:.1f} points" in README.replace("\n", " ")
+
+
 def test_the_learned_optimiser_s_numbers_are_those_of_the_committed_file():
     path = ROOT / "benchmarks/results/learned_optimizer.json"
     for name, result in json.loads(path.read_text())["results"].items():
