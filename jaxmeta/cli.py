@@ -141,6 +141,8 @@ def train(arguments: Sequence[str]) -> None:
     if options.distributed is not None and not supervisor.is_supervised():
         sys.exit(supervisor.supervise(["train", *arguments]))
     recipes.use_all_cores()
+    if options.resume and not options.run_dir.exists():
+        print(f"{options.run_dir} does not exist yet: starting at step 0.", flush=True)
     if options.distributed is not None:
         join(options.distributed, options.process, options.processes)
     fitted = recipes.train(name, options.recipe, options.run_dir, resume=options.resume)
@@ -154,7 +156,11 @@ def train(arguments: Sequence[str]) -> None:
             )
         )
         sys.exit(130)
-    _evaluate(options.run_dir)
+    try:
+        _evaluate(options.run_dir)
+    except KeyboardInterrupt:
+        print(f"Trained, not yet tested. To test:\n  jaxmeta evaluate {options.run_dir}")
+        raise
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -171,6 +177,8 @@ def plot(arguments: Sequence[str]) -> None:
     options = tyro.cli(PlotOptions, args=arguments, prog="jaxmeta plot")
     if not options.runs:
         raise ValueError("name at least one run folder.")
+    if options.episode < 0:
+        raise ValueError(f"episode must be >= 0, got {options.episode}.")
     print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
     if len(options.runs) == 1:
         _draw_episode(options.runs[0], options.episode)
@@ -254,6 +262,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         print("jaxmeta: stopped.", file=sys.stderr)
+        if is_a_program:  # XLA may still be compiling, and crashes when Python takes itself down.
+            sys.stdout.flush()
+            os._exit(130)
         sys.exit(130)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"jaxmeta: {error}", file=sys.stderr)
@@ -356,5 +367,8 @@ def _draw(run_dirs, path):
         file = run_dir / "evaluation.json"
         evaluation = json.loads(file.read_text()) if file.exists() else None
         runs[run_dir.name] = (read_metrics(run_dir), evaluation)
+    metrics = {evaluation["metric"] for _, evaluation in runs.values() if evaluation}
+    if len(metrics) > 1:
+        raise ValueError(f"one picture shows runs of one metric, got {', '.join(sorted(metrics))}.")
     plots.draw_runs(runs).savefig(path, dpi=120)
     return path

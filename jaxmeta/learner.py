@@ -113,6 +113,20 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
     )
 
 
+def check_labels(episode: Episode) -> None:
+    """An episode's labels are rows, as every loss takes them; shapes alone are looked at.
+
+    Raises:
+      ValueError: `y` is not `[M, N]` or `[M, D]`, or has not a row for each input.
+    """
+    for name, part in zip(Episode._fields, episode, strict=True):
+        if part.y.ndim != 2 or part.x.ndim == 0 or len(part.x) != len(part.y):
+            raise ValueError(
+                f"{name}.y must be [M, N] one-hot or [M, D], with a row for each input, got shape "
+                f"{part.y.shape} for {name}.x {part.x.shape}; `make_episode` takes integer labels."
+            )
+
+
 def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(

@@ -1,9 +1,11 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -49,6 +51,28 @@ def test_train_evaluate_and_plot(tmp_path, capsys):
     assert json.loads((run / "evaluation.json").read_text())["n_episodes"] == 7
     cli.main(["plot", str(run), str(run), "--out", str(tmp_path / "both.png")])
     assert (tmp_path / "both.png").exists()
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (other / "evaluation.json").write_text(json.dumps(evaluation | {"metric": "accuracy"}))
+    error = refused(capsys, "plot", str(run), str(other), "--out", str(tmp_path / "mixed.png"))
+    assert "runs of one metric, got accuracy, mean squared error" in error
+
+
+def test_ctrl_c_in_the_meta_test_says_how_to_test(tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes, "evaluate_run", interrupted)
+    monkeypatch.setattr(recipes, "train", lambda *a, **s: SimpleNamespace(is_complete=True))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "sinusoid-maml", "--run-dir", str(tmp_path / "run"), "--resume"])
+    assert stop.value.code == 130
+    printed = capsys.readouterr()
+    assert "run does not exist yet: starting at step 0" in printed.out
+    assert (
+        f"Trained, not yet tested. To test:\n  jaxmeta evaluate {tmp_path / 'run'}" in printed.out
+    )
+    assert printed.err == "jaxmeta: stopped.\n"
 
 
 def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
@@ -181,6 +205,8 @@ def test_recipes_lists_all(capsys):
         (["evaluate"], "run"),
         (["plot", "nowhere"], "nowhere holds no run"),
         (["plot"], "name at least one run folder"),
+        (["plot", "nowhere", "--episode", "-1"], "episode must be >= 0, got -1"),
+        (["train", "sinusoid-maml", "--steps", "-5"], "steps must be >= 1, got -5"),
         (["recipes", "all"], "recipes takes no arguments"),
     ],
     ids=" ".join,

@@ -190,8 +190,10 @@ class Outer:
         """The optax transformation.
 
         Raises:
-          ValueError: the warm-up leaves no step to the schedule.
+          ValueError: there are no steps, or the warm-up leaves none to the schedule.
         """
+        if self.steps < 1:
+            raise ValueError(f"steps must be >= 1, got {self.steps}.")
         if not 0 <= self.warm_up < self.steps:
             raise ValueError(
                 f"warm_up must be >= 0 and below steps ({self.steps}), got {self.warm_up}."

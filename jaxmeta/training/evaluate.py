@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.episodes import Sample
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Learner, check_labels
 from jaxmeta.losses import accuracy
 from jaxmeta.networks.normalisation import has_statistics, without_statistics
 from jaxmeta.training.constants import hoist_constants
@@ -81,6 +81,7 @@ def make_evaluate(
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
+        check_labels(episode)
         adapted = learner.adapt(params, key_learner, episode.support)
         outputs = predict(learner, params, adapted, episode)
         value = metric(outputs, episode.query)

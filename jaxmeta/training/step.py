@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.episodes import Loaded, Sample
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Episode, Learner, check_labels
 from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.sharding import over_devices
 
@@ -37,9 +37,15 @@ def task_keys(key: jax.Array, step: jax.Array | int, i: jax.Array | int) -> jax.
 def init_state(
     key: jax.Array, learner: Learner, tx: optax.GradientTransformation, sample: Sample
 ) -> MetaState:
-    """Meta-parameters and optimiser state before the first step; the episode fixes shapes only."""
+    """Meta-parameters and optimiser state before the first step; the episode fixes shapes only.
+
+    Raises:
+      ValueError: an episode's labels are not rows.
+    """
     key_params, key_episode = jax.random.split(key)
     shapes = jax.eval_shape(sample, key_episode)
+    if isinstance(shapes, Episode):  # And not the tasks of reinforcement learning.
+        check_labels(shapes)
     # Not an episode of the sample: to compile that takes seconds, with all images in the program.
     episode = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
     params = jax.jit(learner.init)(key_params, episode)
@@ -77,7 +83,8 @@ def make_step(
 
     Raises:
       ValueError: a number is below 1; `tasks_at_once` times `devices` times processes does not
-        divide `meta_batch_size`; or there are fewer devices.
+        divide `meta_batch_size`; there are fewer devices; or, when called, an episode's labels are
+        not rows.
     """
     check_counts(
         meta_batch_size=meta_batch_size,
@@ -92,6 +99,7 @@ def make_step(
         def task_loss(task):
             (key_episode, key_learner), episode = task
             episode = sample(key_episode) if episode is None else sample.prepare(episode)
+            check_labels(episode)
             return learner.loss(params, key_learner, episode)[0]
 
         if chunk == 1:

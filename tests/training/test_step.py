@@ -6,7 +6,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.training import init_state, make_step
+from jaxmeta import Episode, Examples
+from jaxmeta.training import evaluate, init_state, make_step
 
 SAMPLE = jaxmeta.tasks.sinusoid(k_shot=5, q_queries=5)
 TX = optax.adam(1e-3)
@@ -96,6 +97,22 @@ def test_a_step_continues_where_the_state_says():
     fresh = make_step(learner(), TX, SAMPLE, meta_batch_size=4)
     _, info = fresh(jax.tree.map(jnp.array, state), jax.random.key(1))
     np.testing.assert_array_equal(info.loss, three.loss[2:])
+
+
+def test_labels_that_are_no_rows_are_refused():
+    part, key = Examples(jnp.zeros((3, 2)), jnp.arange(3)), jax.random.key(0)
+    state = init_state(key, learner(), TX, SAMPLE)
+
+    def sample(key):
+        del key
+        return Episode(part, part)
+
+    with pytest.raises(ValueError, match=r"support.y must be .* got shape \(3,\) .* \(3, 2\)"):
+        init_state(key, learner(), TX, sample)
+    with pytest.raises(ValueError, match=r"support.y must be"):
+        make_step(learner(), TX, sample, meta_batch_size=1)(state, key)
+    with pytest.raises(ValueError, match=r"support.y must be"):
+        evaluate(learner(), state.params, sample, n_episodes=2, key=key)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def conditional(
         predictive standard deviation. The net's outputs are then `[M, 2 D]`, mean and `s`, with
         `sigma = least_sigma + (1 - least_sigma) softplus(s)`; the loss is the mean of
         `-log N(y; mean, sigma)`; `predict` gives the mean `[M, D]`, so that every metric of values
-        applies, and `predictive` gives both.
+        applies, and `jaxmeta.learners.hyper.predictive` gives both.
       loss_fn: loss per example of the outputs, where there is no sigma.
 
     Returns a `Learner` whose parameters are a dict of `net` and `encoder`, and whose adapted value
