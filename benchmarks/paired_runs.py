@@ -1,10 +1,12 @@
 """Runs compared over the same test episodes: HyperTransformers with unlabelled images, and MAML.
 
-    for recipe in hypertransformer-20w1s{,-2-unlabelled} maml-20w1s-8-channels; do
-        jaxmeta train omniglot-$recipe
-    done
-    python benchmarks/paired_runs.py runs/omniglot-{hypertransformer-20w1s{,-2-unlabelled},\
-maml-20w1s-8-channels}
+    name=omniglot-hypertransformer-20w1s
+    jaxmeta train $name
+    jaxmeta train $name --steps 40000 --run-dir runs/$name-40000-steps
+    jaxmeta train $name-2-unlabelled
+    jaxmeta train omniglot-maml-20w1s-8-channels
+    python benchmarks/paired_runs.py runs/$name{,-40000-steps,-2-unlabelled} \\
+        runs/omniglot-maml-20w1s-8-channels
 
 An episode of a key has the same labelled images and queries whatever the learner and the number of
 unlabelled images (Zhmoginov et al. 2022, section 5.3), so that runs are compared episode by
@@ -25,8 +27,6 @@ import jaxmeta
 from jaxmeta import recipes
 from jaxmeta.recipes._run import META_TEST, load_best, stream, versions
 
-SAME = ("dataset", "n_way", "k_shot", "q_queries")
-
 
 def interval(values):
     """Mean and half width of its 95 % interval, in per cent."""
@@ -37,7 +37,9 @@ def interval(values):
 def setting(run):
     """What makes two test episodes of one key the same."""
     _, recipe = recipes.read_config(run)
-    return recipe.outer.seed, *(getattr(recipe.task, name, None) for name in SAME)
+    of_training = ("unlabelled", "train_n_way", "train_k_shot", "train_q_queries")
+    task = dataclasses.asdict(recipe.task)
+    return recipe.outer.seed, {name: task[name] for name in task if name not in of_training}
 
 
 def accuracies(run, n_episodes):
@@ -67,7 +69,7 @@ def main():
     arguments = parser.parse_args()
     for run in arguments.runs:
         if setting(run) != setting(arguments.runs[0]):
-            parser.error(f"{run} has other test episodes: {', '.join(('seed', *SAME))} must agree.")
+            parser.error(f"{run} has other test episodes than {arguments.runs[0]}.")
     rows, first = [], None
     for run in arguments.runs:
         found, trained = accuracies(run, arguments.episodes)

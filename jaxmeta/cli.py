@@ -141,10 +141,10 @@ def train(arguments: Sequence[str]) -> None:
     if options.distributed is not None and not supervisor.is_supervised():
         sys.exit(supervisor.supervise(["train", *arguments]))
     recipes.use_all_cores()
-    if options.resume and not options.run_dir.exists():
-        print(f"{options.run_dir} does not exist yet: starting at step 0.", flush=True)
     if options.distributed is not None:
         join(options.distributed, options.process, options.processes)
+    if options.resume and is_first() and not options.run_dir.exists():
+        print(f"{options.run_dir} does not exist yet: starting at step 0.", flush=True)
     fitted = recipes.train(name, options.recipe, options.run_dir, resume=options.resume)
     if not is_first():  # The first one says and tests.
         sys.exit(0 if fitted.is_complete else 130)
@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         print("jaxmeta: stopped.", file=sys.stderr)
-        if is_a_program:  # XLA may still be compiling, and crashes when Python takes itself down.
+        if is_a_program:  # Python taking itself down while XLA compiles ended in a crash.
             sys.stdout.flush()
             os._exit(130)
         sys.exit(130)

@@ -113,17 +113,25 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
     )
 
 
-def check_labels(episode: Episode) -> None:
-    """An episode's labels are rows, as every loss takes them; shapes alone are looked at.
+def check_labels(**parts: Examples) -> None:
+    """Labels are rows, one for each input, as every loss takes them; shapes alone are looked at.
+
+    Args:
+      parts: examples under the names that an error gives them.
 
     Raises:
-      ValueError: `y` is not `[M, N]` or `[M, D]`, or has not a row for each input.
+      ValueError: `y` is not `[M, N]` or `[M, D]`, or it or `is_valid` has not a row for each input.
     """
-    for name, part in zip(Episode._fields, episode, strict=True):
-        if part.y.ndim != 2 or part.x.ndim == 0 or len(part.x) != len(part.y):
+    for name, (x, y, is_valid) in parts.items():
+        if x.ndim == 0 or y.ndim != 2 or len(x) != len(y):
             raise ValueError(
                 f"{name}.y must be [M, N] one-hot or [M, D], with a row for each input, got shape "
-                f"{part.y.shape} for {name}.x {part.x.shape}; `make_episode` takes integer labels."
+                f"{y.shape} for {name}.x {x.shape}; `make_episode` takes integer labels."
+            )
+        if is_valid is not None and is_valid.shape != (len(x),):
+            raise ValueError(
+                f"{name}.is_valid must be [M], one for each of {len(x)} rows, got shape "
+                f"{is_valid.shape}."
             )
 
 

@@ -75,6 +75,19 @@ def test_ctrl_c_in_the_meta_test_says_how_to_test(tmp_path, capsys, monkeypatch)
     assert printed.err == "jaxmeta: stopped.\n"
 
 
+def test_ctrl_c_ends_a_program_at_once():
+    """Python does not take itself down: nothing registered for its exit is called."""
+    code = (
+        "import atexit, sys; from jaxmeta import cli\n"
+        "def stop(_): print('working'); raise KeyboardInterrupt\n"
+        "cli.COMMANDS['plot'] = stop; atexit.register(print, 'taken down')\n"
+        "sys.argv = ['jaxmeta', 'plot']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert (done.stdout, done.stderr) == ("working\n", "jaxmeta: stopped.\n")
+
+
 def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     train = recipes.train
 

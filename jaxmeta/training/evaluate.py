@@ -81,7 +81,7 @@ def make_evaluate(
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
-        check_labels(episode)
+        check_labels(**episode._asdict())
         adapted = learner.adapt(params, key_learner, episode.support)
         outputs = predict(learner, params, adapted, episode)
         value = metric(outputs, episode.query)

@@ -45,7 +45,7 @@ def init_state(
     key_params, key_episode = jax.random.split(key)
     shapes = jax.eval_shape(sample, key_episode)
     if isinstance(shapes, Episode):  # And not the tasks of reinforcement learning.
-        check_labels(shapes)
+        check_labels(**shapes._asdict())
     # Not an episode of the sample: to compile that takes seconds, with all images in the program.
     episode = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
     params = jax.jit(learner.init)(key_params, episode)
@@ -99,7 +99,7 @@ def make_step(
         def task_loss(task):
             (key_episode, key_learner), episode = task
             episode = sample(key_episode) if episode is None else sample.prepare(episode)
-            check_labels(episode)
+            check_labels(**episode._asdict())
             return learner.loss(params, key_learner, episode)[0]
 
         if chunk == 1:

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxmeta.learner import Examples
+from jaxmeta.learner import Examples, check_labels
 
 
 def zeroed(support: Examples) -> Examples:
@@ -11,14 +11,10 @@ def zeroed(support: Examples) -> Examples:
     Raises:
       ValueError: `x`, `y` and `is_valid` do not have one row each, or `y` is not `[S, N]`.
     """
+    check_labels(support=support)
     is_valid = support.is_valid
     if is_valid is None:
         is_valid = jnp.ones(len(support.x), bool)
-    if support.y.ndim != 2 or not len(support.x) == len(support.y) == len(is_valid):
-        raise ValueError(
-            "support needs x [S, *X], y [S, N] one-hot or [S, D] and is_valid [S], got shapes "
-            f"{support.x.shape}, {support.y.shape} and {is_valid.shape}."
-        )
     rows = is_valid.reshape(-1, *[1] * (support.x.ndim - 1))
     return Examples(
         jnp.where(rows, support.x, 0), jnp.where(is_valid[:, None], support.y, 0), is_valid

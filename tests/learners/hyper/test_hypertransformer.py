@@ -377,9 +377,9 @@ def test_images_too_small_for_the_blocks():
 def test_rows_classes_and_queries_that_do_not_fit_are_refused():
     _, learner, params = build({})
     support = support_of([0, 1, 2])
-    with pytest.raises(ValueError, match=r"y \[S, N\] one-hot .* got shapes .*, \(3,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"support.y must be .* got shape \(3,\)"):
         learner.adapt(params, None, support._replace(y=jnp.arange(3)))
-    with pytest.raises(ValueError, match=r"is_valid \[S\], got shapes .* and \(4,\)"):
+    with pytest.raises(ValueError, match=r"support.is_valid must be \[M\], .* got shape \(4,\)"):
         learner.adapt(params, None, support._replace(is_valid=jnp.ones(4, bool)))
     with pytest.raises(ValueError, match=r"for 3 classes, .* got support.y of shape \(3, 4\)"):
         learner.adapt(params, None, support._replace(y=jnp.eye(4)[:3]))
