@@ -81,6 +81,16 @@ def augmented(
 
     Raises:
       ValueError: a size is below 1, `conv_blocks` below 0, or `n_augmented` not among the layers.
+
+    Example:
+      >>> import jax
+      >>> net = augmented(5, conv_blocks=0, hidden=8)
+      >>> net.augmented_layers
+      ('dense', 'head')
+      >>> params = net.init(jax.random.key(0), jnp.ones((1, 4)))
+      >>> fast = {"head": jnp.ones((8, 5))}
+      >>> [part.shape for part in net.apply(params, jnp.ones((2, 4)), fast)]
+      [(2, 8), (2, 5)]
     """
     for name, size in (("n_outputs", n_outputs), ("width", width), ("hidden", hidden)):
         if size < 1:

@@ -56,6 +56,13 @@ def set_encoder(
 
     Raises:
       ValueError: a width is below 1.
+
+    Example:
+      >>> import jax
+      >>> encoder = set_encoder(3, hidden=(4,))
+      >>> x, y = jnp.ones((5, 2)), jnp.ones((5, 1))
+      >>> encoder.apply(encoder.init(jax.random.key(0), x, y), x, y).shape
+      (3,)
     """
     for width in (*hidden, size):
         if width < 1:
@@ -79,5 +86,13 @@ def conditioned(embed: nn.Module, head: nn.Module) -> Conditioned:
     Args:
       embed: maps `[M, *X]` to `[M, D]`, a `conv4` without outputs.
       head: maps `[M, D]` and a context `[C]` to outputs, an `mlp`.
+
+    Example:
+      >>> import jax
+      >>> from jaxmeta.networks import conv4, mlp
+      >>> net = conditioned(conv4(width=2), mlp(5))
+      >>> images, context = jnp.zeros((2, 16, 16, 1)), jnp.zeros(3)
+      >>> net.apply(net.init(jax.random.key(0), images, context), images, context).shape
+      (2, 5)
     """
     return Conditioned(embed, head)

@@ -57,6 +57,12 @@ def wavenet_encoder(
 
     Raises:
       ValueError: a number is below 1.
+
+    Example:
+      >>> encoder = wavenet_encoder(3, width=4, layers=2)
+      >>> x, y = jnp.ones((5, 2)), jnp.ones((5, 1))
+      >>> encoder.apply(encoder.init(jax.random.key(0), x, y), x, y).shape
+      (3,)
     """
     for name, number in (("size", size), ("width", width), ("layers", layers)):
         if number < 1:

@@ -52,6 +52,16 @@ def rl2(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> from jaxmeta.rl import gru
+      >>> from jaxmeta.rl.environments import bernoulli_bandits
+      >>> bandits = bernoulli_bandits(5)
+      >>> agent = rl2(gru(8), bandits, episodes=10)
+      >>> arms = bandits.sample(jax.random.key(0))
+      >>> params = agent.init(jax.random.key(1), arms)
+      >>> agent.test(params, jax.random.key(2), arms).returns.shape  # of each pull
+      (10,)
     """
     if episodes < 1:
         raise ValueError(f"episodes must be >= 1, got {episodes}.")

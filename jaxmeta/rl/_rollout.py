@@ -47,6 +47,14 @@ def rollout(
       task: in which.
       memory: the policy's own, kept from one episode to the next.
       episodes: how many; each at most `environment.horizon` steps.
+
+    Example:
+      >>> from jaxmeta.rl.environments import bernoulli_bandits
+      >>> bandits = bernoulli_bandits(2)
+      >>> first_arm = lambda memory, key, seen: (memory, jnp.array(0), ())
+      >>> arms = jnp.array([1.0, 0.0])
+      >>> rollout(bandits, first_arm, jax.random.key(0), arms, episodes=3).reward.tolist()
+      [1.0, 1.0, 1.0]
     """
     encode = environment.actions.encode
 

@@ -69,6 +69,17 @@ def trust_region_step(
       backtrack_ratio: of the lengths of two steps of the line search.
 
     Returns the new parameters, the old ones where no step lowers the loss within the region.
+
+    Example:
+      >>> params, info = trust_region_step(
+      ...     jnp.zeros(2),
+      ...     loss=lambda mean: jnp.sum(mean),
+      ...     outputs=lambda mean: mean,
+      ...     kl=lambda mean: 0.5 * jnp.sum(mean**2),  # of N(mean, 1) from N(0, 1)
+      ...     max_kl=0.01,
+      ... )
+      >>> params.round(3).tolist()
+      [-0.10000000149011612, -0.10000000149011612]
     """
     flat, unravel = ravel_pytree(params)
 

@@ -46,7 +46,12 @@ def _best(values, key):
 
 
 def play(strategy: Strategy, key: jax.Array, arms: jax.Array, n_pulls: int) -> jax.Array:
-    """The arms `[n_pulls]` that a strategy pulls in a Bernoulli bandit."""
+    """The arms `[n_pulls]` that a strategy pulls in a Bernoulli bandit.
+
+    Example:
+      >>> play(greedy, jax.random.key(0), jnp.array([0.1, 0.9]), 5).shape
+      (5,)
+    """
 
     def pull(counts, key):
         key_arm, key_reward = jax.random.split(key)
@@ -60,7 +65,12 @@ def play(strategy: Strategy, key: jax.Array, arms: jax.Array, n_pulls: int) -> j
 
 
 def expected_regret(arms: jax.Array, pulled: jax.Array) -> jax.Array:
-    """What the best arm would have paid more on average, summed up to each pull: `[n_pulls]`."""
+    """What the best arm would have paid more on average, summed up to each pull: `[n_pulls]`.
+
+    Example:
+      >>> expected_regret(jnp.array([0.2, 0.9]), jnp.array([0, 1, 0])).round(2).tolist()
+      [0.699999988079071, 0.699999988079071, 1.399999976158142]
+    """
     return jnp.cumsum(jnp.max(arms) - arms[pulled])
 
 
@@ -72,6 +82,10 @@ def bayes_optimal(n_arms: int, n_pulls: int) -> np.ndarray:
 
     Raises:
       ValueError: `n_arms` or `n_pulls` is below 1, or `n_pulls` above 12: too many counts.
+
+    Example:
+      >>> bayes_optimal(2, 2).round(4).tolist()  # After a win the same arm again, else the other.
+      [0.5, 0.5833]
     """
     if n_arms < 1 or not 1 <= n_pulls <= MOST_PULLS:
         raise ValueError(

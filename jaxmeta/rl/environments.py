@@ -46,6 +46,12 @@ def bernoulli_bandits(n_arms: int) -> Environment:
 
     Raises:
       ValueError: fewer than 2 arms.
+
+    Example:
+      >>> bandits = bernoulli_bandits(5)
+      >>> arms = bandits.sample(jax.random.key(0))
+      >>> bandits.step(jax.random.key(1), (), jnp.array(2), arms.at[2].set(1.0)).reward.tolist()
+      1.0
     """
 
     def pay(key, arm):
@@ -61,6 +67,12 @@ def gaussian_bandits(n_arms: int, *, std: float = 1.0) -> Environment:
 
     Raises:
       ValueError: fewer than 2 arms, or `std` below 0.
+
+    Example:
+      >>> bandits = gaussian_bandits(5, std=0.0)
+      >>> arms = bandits.sample(jax.random.key(0))
+      >>> bool(bandits.step(jax.random.key(1), (), jnp.array(2), arms).reward == arms[2])
+      True
     """
     if not std >= 0:
         raise ValueError(f"std must be >= 0, got {std}.")
@@ -104,6 +116,12 @@ def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -
 
     Raises:
       ValueError: a number is below 1.
+
+    Example:
+      >>> mdps = tabular_mdps(n_states=4, n_actions=2)
+      >>> task = mdps.sample(jax.random.key(0))
+      >>> task.transition.shape, task.reward.shape
+      ((4, 2, 4), (4, 2))
     """
     for name, number in (("n_states", n_states), ("n_actions", n_actions), ("horizon", horizon)):
         if number < 1:
@@ -130,12 +148,22 @@ def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -
 
 
 def minus_distance(offset: jax.Array) -> jax.Array:
-    """Reward of the environment released with MAML: minus the distance to the goal."""
+    """Reward of the environment released with MAML: minus the distance to the goal.
+
+    Example:
+      >>> float(minus_distance(jnp.array([3.0, 4.0])))
+      -5.0
+    """
     return -jnp.linalg.norm(offset)
 
 
 def minus_squared_distance(offset: jax.Array) -> jax.Array:
-    """Reward in the words of the MAML paper: minus the squared distance to the goal."""
+    """Reward in the words of the MAML paper: minus the squared distance to the goal.
+
+    Example:
+      >>> float(minus_squared_distance(jnp.array([3.0, 4.0])))
+      -25.0
+    """
     return -jnp.sum(offset**2)
 
 
@@ -154,6 +182,14 @@ def navigation(
 
     Raises:
       ValueError: `horizon` is below 1.
+
+    Example:
+      >>> plane = navigation()
+      >>> goal = jnp.array([0.3, 0.0])
+      >>> state, _ = plane.reset(jax.random.key(0), goal)
+      >>> after = plane.step(jax.random.key(1), state, jnp.array([5.0, 0.0]), goal)
+      >>> round(float(after.reward), 3)  # A move of 0.1 at most leaves a distance of 0.2.
+      -0.2
     """
     if horizon < 1:
         raise ValueError(f"horizon must be >= 1, got {horizon}.")
@@ -186,6 +222,14 @@ def unit_actions(environment: Environment, bound: float) -> Environment:
 
     Raises:
       ValueError: its actions are discrete, or `bound` is not above 0.
+
+    Example:
+      >>> plane = unit_actions(navigation(), bound=0.1)
+      >>> goal = jnp.array([0.3, 0.0])
+      >>> state, _ = plane.reset(jax.random.key(0), goal)
+      >>> after = plane.step(jax.random.key(1), state, jnp.array([0.5, 0.0]), goal)
+      >>> after.observation.round(3).tolist()
+      [0.05000000074505806, 0.0]
     """
     if not isinstance(environment.actions, Continuous):
         raise ValueError(f"actions must be continuous, got {environment.actions}.")

@@ -34,6 +34,17 @@ def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
       entropy_weight: of the entropy of the policy.
 
     Returns a function like `jaxmeta.make_step`, of an agent.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.rl.environments import bernoulli_bandits
+      >>> bandits, tx = bernoulli_bandits(2), optax.adam(1e-2)
+      >>> agent = jaxmeta.rl.rl2(jaxmeta.rl.gru(4), bandits, episodes=3)
+      >>> state = jaxmeta.init_state(jax.random.key(0), agent, tx, bandits.sample)
+      >>> step = a2c()(agent, tx, bandits.sample, meta_batch_size=2)
+      >>> state, info = step(state, jax.random.key(1))
+      >>> int(state.step)
+      1
     """
 
     def make_update(agent, tx, shared):
@@ -74,6 +85,9 @@ def ppo(
 
     Raises:
       ValueError: a count is below 1, or `clip` is not above 0.
+
+    Example:
+      >>> make_step = ppo(epochs=2, minibatches=1)  # in place of `jaxmeta.make_step`, as `a2c`
     """
     for name, number in (("epochs", epochs), ("minibatches", minibatches)):
         if number < 1:
@@ -126,6 +140,9 @@ def trpo(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> make_step = trpo(max_kl=0.02)  # in place of `jaxmeta.make_step`, as `a2c`
     """
     for name, value in (("max_kl", max_kl), ("cg_iterations", cg_iterations)):
         if not value > 0:

@@ -19,6 +19,14 @@ def from_optax(tx: optax.GradientTransformation) -> UpdateRule:
 
     Raises:
       TypeError: `tx` is not an optax transformation.
+
+    Example:
+      >>> rule = from_optax(optax.adam(0.1))
+      >>> weights = jnp.zeros(2)
+      >>> state = rule.init_state({}, weights)
+      >>> weights, state = rule.update({}, state, weights, jnp.array([3.0, -2.0]), jnp.array(0.0))
+      >>> weights.round(3).tolist()
+      [-0.10000000149011612, 0.10000000149011612]
     """
     if not isinstance(tx, optax.GradientTransformation):
         raise TypeError(f"tx must be an optax.GradientTransformation, got {type(tx).__name__}.")
