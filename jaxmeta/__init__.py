@@ -4,6 +4,8 @@ A meta-learner is a tuple of four pure functions, `init`, `adapt`, `predict` and
 one episode; see `jaxmeta.learner`, which is the place to start reading.
 """
 
+from importlib.metadata import version
+
 from jaxmeta import analysis, datasets, losses, networks, rl, tasks
 from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
@@ -23,6 +25,8 @@ from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
 from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
+
+__version__ = version("jaxmeta")
 
 __all__ = [
     "Episode",

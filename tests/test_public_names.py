@@ -19,6 +19,10 @@ def test_every_public_name_is_there_and_explained(module):
         assert inspect.getdoc(getattr(module, name)), name
 
 
+def test_the_version_is_that_of_the_metadata():
+    assert f"version = {jaxmeta.__version__}\n" in (PACKAGE.parent / "setup.cfg").read_text()
+
+
 def test_the_public_names_are_sorted():
     assert jaxmeta.__all__ == sorted(jaxmeta.__all__)
 
