@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxmeta.datasets._cache import DAMAGED_ZIP, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
+from jaxmeta.datasets._pictures import picture
 from jaxmeta.datasets._split_lists import split_list
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
@@ -136,10 +137,13 @@ def _check_size(folder, name, size):
 
 def _from_tfds(folder):
     """What tensorflow-datasets has prepared in `folder`, read without tensorflow."""
-    builder = tensorflow_datasets().builder("cifar100", data_dir=folder)
+    tfds = tensorflow_datasets()
+    builder = tfds.builder("cifar100", data_dir=folder)
     coarse, fine = (builder.info.features[name].int2str for name in ("coarse_label", "label"))
+    files = builder.as_data_source("train+test", decoders={"image": tfds.decode.SkipDecoding()})
     images, names = [], []
-    for example in builder.as_data_source(split="train+test"):
-        images.append(example["image"])
+    for number, example in enumerate(files):
+        name = f"image {number} of cifar100 in {folder}"
+        images.append(picture(example["image"], name=name, image_size=None))
         names.append(f"{coarse(int(example['coarse_label']))}/{fine(int(example['label']))}")
     return np.stack(images), names

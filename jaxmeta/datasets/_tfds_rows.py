@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from jaxmeta.datasets._pictures import picture
 from jaxmeta.datasets._rows import Rows
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
@@ -63,7 +63,7 @@ def tfds_images(
         tuple(map(int, counts)),
         tuple(names(int(number)) for number in present),
         np.argsort(labels, kind="stable"),
-        (image_size, "L" if grey else "RGB"),
+        (image_size, grey),
     )
 
 
@@ -79,12 +79,15 @@ class _TfdsImages:
     def __getitem__(self, row):
         name, data_dir, split, feature = self._where
         if self._source is None:
-            self._source = (
-                tensorflow_datasets().builder(name, data_dir=data_dir).as_data_source(split)
+            tfds = tensorflow_datasets()
+            self._source = tfds.builder(name, data_dir=data_dir).as_data_source(
+                split, decoders={feature: tfds.decode.SkipDecoding()}
             )
-        pixels = np.asarray(self._source[int(self._order[row])][feature])
-        size, mode = self._form
-        # Images of one channel are `[H, W, 1]` there, which Pillow does not take.
-        whole = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert(mode)
-        small = whole.resize((size, size), Image.Resampling.LANCZOS)
-        return np.asarray(small, np.uint8).reshape(size, size, -1)
+        place = int(self._order[row])
+        size, grey = self._form
+        return picture(
+            self._source[place][feature],
+            name=f"image {place} of {name}, split {split!r}",
+            image_size=size,
+            grey=grey,
+        )
