@@ -12,7 +12,7 @@ import numpy as np
 from jaxmeta.datasets._cache import DAMAGED_ZIP, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._pictures import picture
-from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._split_lists import class_lists
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
 ARCHIVE, FOLDER = "cifar-100-binary.tar.gz", "cifar-100-binary"
@@ -39,7 +39,7 @@ def cifar_fs(data_dir: str | Path | None = None) -> Splits:
       FileNotFoundError: the folder or its files are missing; says which to put where.
       ValueError: the files are damaged or not complete.
     """
-    return split_classes(_classes(data_dir), split_list("cifar-fs"))
+    return split_classes(_classes(data_dir), class_lists("cifar-fs"))
 
 
 def fc100(data_dir: str | Path | None = None) -> Splits:
@@ -47,7 +47,7 @@ def fc100(data_dir: str | Path | None = None) -> Splits:
 
     Arguments, result and errors are those of `cifar_fs`.
     """
-    return split_classes(_classes(data_dir), split_list("fc100"))
+    return split_classes(_classes(data_dir), class_lists("fc100"))
 
 
 def _classes(data_dir):

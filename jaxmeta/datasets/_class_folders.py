@@ -70,6 +70,11 @@ def split_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
+def subfolders(folder: Path) -> list[Path]:
+    """Folders in `folder` that are not hidden, in the order of their names."""
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """Paths of the pictures that lie in `folder` itself, in the order of their names.
 
@@ -82,7 +87,7 @@ def pictures_in(folder: Path) -> list[Path]:
 def _collect(folder, root, classes, above):
     if folder.resolve() in above:
         raise ValueError(f"{folder} is a link to a folder above it.")
-    folders = [path for path in _visible(folder) if path.is_dir()]
+    folders = subfolders(folder)
     pictures = pictures_in(folder)
     if pictures and folder == root:
         raise ValueError(f"{pictures[0]} lies in no class: put each class in a folder of its own.")

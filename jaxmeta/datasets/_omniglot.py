@@ -17,7 +17,7 @@ from jaxmeta.datasets._cache import DAMAGED_ZIP, cached, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._class_folders import is_hidden
 from jaxmeta.datasets._pictures import picture
-from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._split_lists import class_lists
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
 PARTS = ("images_background", "images_evaluation")
@@ -70,7 +70,7 @@ def omniglot(
             f"each, got {len(classes)}, of which {len(wrong)} with another number."
         )
     return split_classes(
-        classes, split_list("omniglot-vinyals") if split == "vinyals" else _random(classes)
+        classes, class_lists("omniglot-vinyals") if split == "vinyals" else _random(classes)
     )
 
 

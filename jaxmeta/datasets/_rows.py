@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from jaxmeta.datasets._class_data import ClassData
-from jaxmeta.datasets._class_folders import class_folders
+from jaxmeta.datasets._class_folders import class_folders, split_folders
 from jaxmeta.datasets._pictures import picture
 
 INDEX, ROWS = "index.json", "rows.array_record"
@@ -68,7 +68,10 @@ def image_files(
     """
     if image_size < 1:
         raise ValueError(f"image_size must be >= 1, got {image_size}.")
-    found = class_folders(Path(folder))
+    folder = Path(folder)
+    if folder.is_dir() and len(split_folders(folder)) > 1:
+        raise ValueError(f"{folder} holds splits, not classes: give one of its folders.")
+    found = class_folders(folder)
     names = tuple(found if classes is None else classes)
     if missing := [name for name in names if name not in found]:
         raise ValueError(f"{folder} has no class {missing[0]!r}; it has {len(found)} others.")
