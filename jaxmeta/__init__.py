@@ -4,7 +4,7 @@ A meta-learner is a tuple of four pure functions, `init`, `adapt`, `predict` and
 one episode; see `jaxmeta.learner`, which is the place to start reading.
 """
 
-from jaxmeta import analysis, datasets, losses, networks, rl, tasks
+from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
 from jaxmeta.learners.gradient import (
@@ -35,6 +35,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "evaluate_stream",
+    "export",
     "fit",
     "fomaml",
     "from_nnx",
