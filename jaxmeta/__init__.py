@@ -6,7 +6,7 @@ one episode; see `jaxmeta.learner`, which is the place to start reading.
 
 from importlib.metadata import version
 
-from jaxmeta import analysis, datasets, losses, networks, rl, tasks
+from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
 from jaxmeta.learners.gradient import (
@@ -39,6 +39,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "evaluate_stream",
+    "export",
     "fit",
     "fomaml",
     "from_nnx",

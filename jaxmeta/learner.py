@@ -123,14 +123,14 @@ def check_labels(**parts: Examples) -> None:
       ValueError: `y` is not `[M, N]` or `[M, D]`, or it or `is_valid` has not a row for each input.
     """
     for name, (x, y, is_valid) in parts.items():
-        if x.ndim == 0 or y.ndim != 2 or len(x) != len(y):
+        if x.ndim == 0 or y.ndim != 2 or x.shape[:1] != y.shape[:1]:
             raise ValueError(
                 f"{name}.y must be [M, N] one-hot or [M, D], with a row for each input, got shape "
                 f"{y.shape} for {name}.x {x.shape}; `make_episode` takes integer labels."
             )
-        if is_valid is not None and is_valid.shape != (len(x),):
+        if is_valid is not None and is_valid.shape != x.shape[:1]:
             raise ValueError(
-                f"{name}.is_valid must be [M], one for each of {len(x)} rows, got shape "
+                f"{name}.is_valid must be [M], one for each of {x.shape[0]} rows, got shape "
                 f"{is_valid.shape}."
             )
 

@@ -40,7 +40,7 @@ def test_importing_does_not_start_jax_or_import_what_only_a_run_needs():
 # for `inner`, whose implicit and explicit loops are used by nobody here.
 FLOORS = [
     {"cli", "__main__"},
-    {"huge_pages", "plots", "program_cache", "recipes", "supervisor"},
+    {"export", "huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
     {"datasets", "episodes", "inner", "networks", "losses"},
     {"learner"},

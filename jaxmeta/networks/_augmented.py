@@ -38,7 +38,7 @@ class Augmented(nn.Module):
             else:
                 h = nn.relu(BatchNorm(name=f"norm_{block}")(conv(x, kernel)))
             x = max_pool(h) if min(h.shape[1:3]) > 1 else h
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         kernel = self.param("dense", nn.initializers.he_normal(), (x.shape[1], self.hidden))
         representation = x @ kernel
         if "dense" in fast:

@@ -52,7 +52,7 @@ class RelationHead(nn.Module):
         `is_counted` `[M * N]` bool: pairs whose statistics count. Returns scores `[M, N]`, the
         log-odds of the paper's relation score.
         """
-        pairs = len(queries), len(classes)
+        pairs = queries.shape[0], classes.shape[0]
         if queries.ndim == 4:
             x = self._pair_maps(queries, classes, is_counted)
         else:

@@ -22,12 +22,12 @@ class SetEncoder(nn.Module):
     def __call__(self, x, y, is_valid=None):
         """The vector `[size]`, or `[N * size]` per class; rows that are not valid do not count."""
         x = x if self.embed is None else self.embed(x)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         h = x if self.per_class else jnp.concatenate([x, y], axis=1)
         for layer, width in enumerate(self.hidden):
             h = nn.relu(nn.Dense(width, name=f"dense_{layer}")(h))
         h = nn.Dense(self.size, name="out")(h)
-        weights = y if self.per_class else jnp.ones((len(y), 1), h.dtype)
+        weights = y if self.per_class else jnp.ones((y.shape[0], 1), h.dtype)
         if is_valid is not None:
             weights = weights * is_valid[:, None]
         total = weights.sum(0)[:, None]

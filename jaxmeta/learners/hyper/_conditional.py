@@ -136,7 +136,7 @@ def context_mean() -> Learner:
 
     def predict(params, adapted, x):
         del params
-        return jnp.broadcast_to(adapted, (len(x), *adapted.shape))
+        return jnp.broadcast_to(adapted, (x.shape[0], *adapted.shape))
 
     return Learner(
         lambda key, episode: {}, adapt, predict, query_loss(adapt, predict, optax.squared_error)

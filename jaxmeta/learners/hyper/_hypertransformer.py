@@ -217,7 +217,7 @@ def hypertransformer(
             kernel = layer["kernel"] if "kernel" in layer else next(kernels)
             recorded = {COLLECTION: statistics[name]} if statistics else {}
             x = block.apply({**layer["norm"], **recorded}, x, kernel)
-        flat = x.reshape(len(x), math.prod(x.shape[1:]))
+        flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         if flat.shape[1] != len(adapted.head):
             raise ValueError(
                 f"queries must have the size of the support images: their last maps {x.shape[1:]} "
@@ -274,7 +274,7 @@ class SharedFeatures(nn.Module):
     @nn.compact
     def __call__(self, x):
         if self.features == 0:
-            return jnp.zeros((len(x), 0), x.dtype)
+            return jnp.zeros((x.shape[0], 0), x.dtype)
         for number, strides in enumerate((2, 2, 2, 1)):
             x = nn.relu(
                 _Convolution(self.features, KERNEL, strides, "SAME", name=f"conv_{number}")(x)

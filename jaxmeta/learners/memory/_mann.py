@@ -262,7 +262,7 @@ def _label_of_nearest(x, seen: Examples, may_see):
 
 
 def _flat(x):
-    return x.reshape(len(x), math.prod(x.shape[1:]))
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _difference(outputs, y):

@@ -108,7 +108,7 @@ def snail(
     def predict(params, adapted, x):
         embedded = embed.apply(normalised_by(params["embed"], adapted.statistics), x)
         n_way = adapted.steps.shape[1] - embedded.shape[1]
-        last = _steps(embedded, jnp.zeros((len(x), n_way), embedded.dtype))
+        last = _steps(embedded, jnp.zeros((x.shape[0], n_way), embedded.dtype))
         return net(n_way).apply(params["net"], adapted.steps, last, adapted.is_valid)
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))

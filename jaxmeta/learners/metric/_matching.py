@@ -90,7 +90,7 @@ def matching(
         del key  # Attention needs no randomness.
         embedded, statistics = record_set(embed, params.embed, support)
         is_valid = support.is_valid
-        is_valid = jnp.ones(len(embedded), bool) if is_valid is None else is_valid
+        is_valid = jnp.ones(embedded.shape[0], bool) if is_valid is None else is_valid
         if full_context:
             order = jnp.argsort(~is_valid, stable=True)  # Padding comes last.
             encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))

@@ -70,7 +70,7 @@ def relation(embed: Net, compare: Any = None) -> Learner:
     def predict(params, adapted, x):
         statistics = adapted.statistics
         queries = embed.apply(normalised_by(params.embed, statistics.embed), x)
-        everyone = jnp.broadcast_to(adapted.is_present, (len(x), len(adapted.sums))).ravel()
+        everyone = jnp.broadcast_to(adapted.is_present, (x.shape[0], len(adapted.sums))).ravel()
         compare = normalised_by(params.compare, statistics.compare)
         scores = head.apply(compare, queries, adapted.sums, everyone)
         return among(scores, adapted.is_present)
