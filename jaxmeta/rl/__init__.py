@@ -5,6 +5,7 @@ from jaxmeta.rl._maml_rl import maml_rl
 from jaxmeta.rl._rl2 import rl2
 from jaxmeta.rl._rollout import rollout
 from jaxmeta.rl._snail import snail
+from jaxmeta.rl._transformer import transformer
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import gae, linear_baseline, no_baseline
 from jaxmeta.rl.agent import Agent
@@ -36,6 +37,7 @@ __all__ = [
     "rollout",
     "snail",
     "surrogate",
+    "transformer",
     "trpo",
     "trust_region_step",
 ]

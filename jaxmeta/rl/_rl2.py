@@ -42,7 +42,7 @@ def rl2(
     discounted return of the trial, over the ends of episodes.
 
     Args:
-      policy: `rl.gru(256)`, `rl.lstm(48)` or `rl.snail()`.
+      policy: `rl.gru(256)`, `rl.lstm(48)`, `rl.snail()` or `rl.transformer()`.
       environment: tasks.
       episodes: of a trial.
       discount: of rewards.
