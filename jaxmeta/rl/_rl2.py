@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.advantages import discounted_returns, gae
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
-from jaxmeta.rl.environments import Environment
+from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
 
 

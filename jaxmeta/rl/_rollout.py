@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.rl.environments import Environment, Task
+from jaxmeta.rl.environment import Environment, Task
 
 
 class Seen(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.distributions import Discrete
-from jaxmeta.rl.environments import Environment, Step
+from jaxmeta.rl.environment import Environment, Step
 
 
 def corridor(horizon):
