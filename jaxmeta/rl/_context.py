@@ -33,7 +33,7 @@ class ContextReader(NamedTuple):
     read: Callable[[Any, Encoded, jax.Array, jax.Array], jax.Array]
     """`(params, encoded, questions [Q, J], is_seen [Q, C]) -> features [Q, width]`."""
     attention: Callable[[Any, Encoded, jax.Array, jax.Array], jax.Array]
-    """As `read`, to the attention `[layers, heads, Q, 1 + C]`: to itself first, then to the rows."""
+    """As `read`, to attention `[layers, heads, Q, 1 + C]`: to itself first, then to the rows."""
 
 
 class _Rows(nn.Module):

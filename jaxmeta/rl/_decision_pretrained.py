@@ -8,8 +8,7 @@ to right; each prefix of a context has a query state of its own; in acting, a st
 at once, not with the end of its episode.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -129,9 +128,8 @@ def decision_pretrained(
 
     def answer(params, encoded, questions, is_seen):
         """Distributions of the best action."""
-        features = reader.read(params["reader"], encoded, questions, is_seen)
-        outputs = features @ params["head"]["kernel"] + params["head"]["bias"]
-        return actions.distribution({}, outputs)
+        logits = best_action_logits(reader, params, encoded, questions, is_seen)
+        return actions.distribution({}, logits)
 
     def collect(params, key, task):
         del params  # What it learns from does not depend on what it does.
@@ -184,17 +182,13 @@ def decision_pretrained(
     return Agent(init, collect, replay, test)
 
 
-def answers(reader: ContextReader, environment: Environment) -> Callable:
-    """`(params, rows [C, I], questions [Q, O], is_seen [Q, C]) -> logits [Q, n]` of such an agent.
-
-    Args:
-      reader, environment: those of the agent.
-    """
-
-    def run(params, rows, questions, is_seen):
-        encoded = reader.encode(params["reader"], rows)
-        features = reader.read(params["reader"], encoded, questions, is_seen)
-        return features @ params["head"]["kernel"] + params["head"]["bias"]
-
-    del environment
-    return run
+def best_action_logits(
+    reader: ContextReader,
+    params: Any,
+    encoded: Encoded,
+    questions: jax.Array,
+    is_seen: jax.Array,
+) -> jax.Array:
+    """What such an agent answers, `[Q, n]`, to questions `[Q, O]` of the rows seen `[Q, C]`."""
+    features = reader.read(params["reader"], encoded, questions, is_seen)
+    return features @ params["head"]["kernel"] + params["head"]["bias"]
