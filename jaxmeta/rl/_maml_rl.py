@@ -24,7 +24,7 @@ from jaxmeta.rl.advantages import (
     normalised,
 )
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
-from jaxmeta.rl.environments import Environment
+from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.inner_losses import InnerLoss, surrogate
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.advantages import discounted_returns, gae
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
-from jaxmeta.rl.environments import Environment
+from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
 
 
@@ -42,7 +42,7 @@ def rl2(
     discounted return of the trial, over the ends of episodes.
 
     Args:
-      policy: `rl.gru(256)`, `rl.lstm(48)` or `rl.snail()`.
+      policy: `rl.gru(256)`, `rl.lstm(48)`, `rl.snail()` or `rl.transformer()`.
       environment: tasks.
       episodes: of a trial.
       discount: of rewards.

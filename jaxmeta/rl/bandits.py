@@ -3,6 +3,7 @@
 A strategy is `(successes, failures, key) -> arm` from counts `[n_arms]`.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -110,3 +111,43 @@ def bayes_optimal(n_arms: int, n_pulls: int) -> np.ndarray:
         return max(futures, key=np.sum)
 
     return best((), n_pulls)
+
+
+def best_arm_posterior(successes: np.ndarray, failures: np.ndarray) -> np.ndarray:
+    """Probability that each arm is the best one after what was seen; exact, in double precision.
+
+    Bernoulli arms with probabilities from U[0, 1]: the density of arm i times the chance that all
+    others pay less is a polynomial, which Gauss-Legendre quadrature integrates without error.
+
+    Args:
+      successes, failures: counts `[..., n_arms]`, whole numbers.
+
+    Returns shares `[..., n_arms]` that sum to 1.
+
+    Raises:
+      ValueError: a count is negative or no whole number.
+
+    Example:
+      >>> best_arm_posterior(np.array([1, 0]), np.array([0, 0])).round(4).tolist()
+      [0.6667, 0.3333]
+    """
+    successes, failures = np.broadcast_arrays(successes, failures)
+    counts = np.stack([successes, failures], axis=-1)
+    if (counts < 0).any() or (counts != np.round(counts)).any():
+        raise ValueError("successes and failures must be whole numbers of at least 0.")
+    n_arms = successes.shape[-1]
+    degree = int(counts.sum((-1, -2)).max(initial=0)) + n_arms
+    nodes, weights = np.polynomial.legendre.leggauss(degree // 2 + 1)
+    x, weights = (nodes + 1) / 2, weights / 2
+    densities, chances = np.empty((2, *successes.shape, len(x)))
+    for won, lost in np.unique(counts.reshape(-1, 2).astype(int), axis=0):
+        here = (successes == won) & (failures == lost)
+        pulls = int(won + lost) + 1
+        terms = [math.comb(pulls, t) * x**t * (1 - x) ** (pulls - t) for t in range(pulls + 1)]
+        densities[here] = pulls * math.comb(pulls - 1, int(won)) * x**won * (1 - x) ** lost
+        chances[here] = sum(terms[won + 1 :])
+    shares = np.empty(successes.shape)
+    for arm in range(n_arms):
+        others = np.delete(chances, arm, axis=-2).prod(-2)
+        shares[..., arm] = (densities[..., arm, :] * others) @ weights
+    return shares

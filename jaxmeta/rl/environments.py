@@ -1,8 +1,4 @@
-"""Tasks to act in: pure functions of explicit state, with the field's own small environments.
-
-A task is the parameters of an environment: the arms of a bandit, the tables of an MDP, a goal. An
-episode begins with `reset` and ends after `horizon` steps, or when a step says so.
-"""
+"""Tasks to act in: the field's own small environments, and those of other libraries."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,32 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.rl._dark import KeyAndDoor as KeyAndDoor
+from jaxmeta.rl._dark import dark_room as dark_room
+from jaxmeta.rl._dark import key_to_door as key_to_door
 from jaxmeta.rl.distributions import Continuous, Discrete
-
-Task = Any
-
-
-class Step(NamedTuple):
-    """What an action leads to."""
-
-    state: Any
-    observation: jax.Array  # [O]
-    reward: jax.Array  # scalar
-    done: jax.Array  # bool; the episode ends here, before its horizon
-
-
-class Environment(NamedTuple):
-    """A distribution of tasks, and how they answer to actions."""
-
-    sample: Callable[[jax.Array], Task]
-    """`key -> task`: parameters of one task, any pytree of arrays."""
-    reset: Callable[[jax.Array, Task], tuple[Any, jax.Array]]
-    """`(key, task) -> (state, observation)`: the first of an episode."""
-    step: Callable[[jax.Array, Any, jax.Array, Task], Step]
-    """`(key, state, action, task) -> Step`."""
-    actions: Discrete | Continuous
-    horizon: int
-    """steps of an episode at most"""
+from jaxmeta.rl.environment import Environment, Step, Table, Task
 
 
 def bernoulli_bandits(n_arms: int) -> Environment:
@@ -93,12 +68,17 @@ def _bandits(n_arms, draw, pay):
 
     def reset(key, task):
         del key, task
-        return (), nothing(1)
+        return jnp.array(0), nothing(1)
 
     def step(key, state, action, task):
         return Step(state, nothing(1), pay(key, task[action]), jnp.array(True))
 
-    return Environment(sample, reset, step, Discrete(n_arms), horizon=1)
+    def optimal(state, task):
+        del state
+        return jnp.argmax(task)
+
+    table = Table(1, lambda state: nothing(1), optimal)
+    return Environment(sample, reset, step, Discrete(n_arms), horizon=1, table=table)
 
 
 class TabularTask(NamedTuple):
@@ -144,7 +124,8 @@ def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -
         state = jax.random.categorical(key_state, task.transition[state, action])
         return Step(state, jax.nn.one_hot(state, n_states), reward, jnp.array(False))
 
-    return Environment(sample, reset, step, Discrete(n_actions), horizon)
+    table = Table(n_states, lambda state: jax.nn.one_hot(state, n_states))
+    return Environment(sample, reset, step, Discrete(n_actions), horizon, table)
 
 
 def minus_distance(offset: jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ POLICIES = {
     "gru": rl.gru(4),
     "lstm": rl.lstm(4),
     "snail": rl.snail(embedding=3, filters=2, key_size=4, value_size=3),
+    "transformer": rl.transformer(width=4, heads=1),
 }
 
 
