@@ -92,8 +92,8 @@ def check_outputs(outputs: jax.Array, y: jax.Array) -> None:
     shape = getattr(outputs, "shape", type(outputs).__name__)
     if shape != y.shape:
         raise ValueError(
-            f"outputs must have the shape of y, got outputs {shape} and y {y.shape}: make the net's "
-            "outputs [M, N] for N classes, or [M, D] for D targets (`x[:, None]` gives a column)."
+            f"outputs must have the shape of y, got outputs {shape} and y {y.shape}: the net must "
+            "give [M, N] for N classes, or [M, D] for D targets (`x[:, None]` makes one column)."
         )
 
 
