@@ -62,7 +62,10 @@ def make_evaluate_returns(
     metric: Callable[[jax.Array], jax.Array] = jnp.sum,
     episodes_at_once: int = TASKS_AT_ONCE,
 ) -> Callable[[Any, jax.Array], Returns]:
-    """`evaluate_returns` compiled once, for many parameters."""
+    """`evaluate_returns` compiled once, for many parameters.
+
+    Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
+    """
 
     def score(params, key):
         key_task, key_agent = jax.random.split(key)
@@ -72,11 +75,15 @@ def make_evaluate_returns(
     compiled = over_episodes(score, n_episodes, min(episodes_at_once, n_episodes))
 
     def run(params, key):
-        values, per_task = map(np.asarray, compiled(params, key))
+        factor = 1.96 / np.sqrt(n_episodes)
+        values, per_task = compiled(params, key)
+        if isinstance(per_task, jax.core.Tracer):
+            interval, intervals = factor * jnp.std(values), factor * jnp.std(per_task, 0)
+            return Returns(jnp.mean(values), interval, per_task, jnp.mean(per_task, 0), intervals)
+        values, per_task = np.asarray(values), np.asarray(per_task)
         if not np.isfinite(per_task).all():
             task = int(np.argwhere(~np.isfinite(per_task))[0][0])
             raise FloatingPointError(f"the returns in task {task} are not finite.")
-        factor = 1.96 / np.sqrt(n_episodes)
         return Returns(
             float(values.mean()),
             float(factor * values.std()),

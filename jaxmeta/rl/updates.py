@@ -16,8 +16,8 @@ from jax.sharding import PartitionSpec as P
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import masked_mean, normalised
 from jaxmeta.rl.agent import Agent
-from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.step import MetaState, StepInfo, check_counts
+from jaxmeta.training.tracing import jit_passing_constants
 
 MakeStep = Callable[..., Callable]
 
@@ -248,7 +248,7 @@ def _make_step(make_update, minibatches=1):
         def steps(state, key):
             return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
 
-        compiled = hoist_constants(steps, donate_argnums=0)
+        compiled = jit_passing_constants(steps, donate_argnums=0)
         if devices == 1:
             return compiled
         everywhere = NamedSharding(_mesh(devices), P())

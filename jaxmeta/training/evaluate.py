@@ -11,7 +11,7 @@ from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner, check_labels
 from jaxmeta.losses import accuracy
 from jaxmeta.networks.normalisation import has_statistics, without_statistics
-from jaxmeta.training.constants import hoist_constants
+from jaxmeta.training.tracing import jit_passing_constants
 
 
 class Evaluation(NamedTuple):
@@ -75,7 +75,10 @@ def make_evaluate(
     metric: Callable = accuracy,
     episodes_at_once: int = 1,
 ) -> Callable[[Any, jax.Array], Evaluation]:
-    """`evaluate` compiled once, for many parameters: returns `(params, key) -> Evaluation`."""
+    """`evaluate` compiled once, for many parameters: returns `(params, key) -> Evaluation`.
+
+    Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
+    """
     predict = _predict_together if transductive else _predict_alone
 
     def score(params, key):
@@ -90,7 +93,11 @@ def make_evaluate(
     compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
-        values = np.asarray(compiled(params, key))
+        values = compiled(params, key)
+        if isinstance(values, jax.core.Tracer):  # Nothing can be raised there: NaN stays NaN.
+            interval = 1.96 * jnp.std(values) / np.sqrt(n_episodes)
+            return Evaluation(jnp.mean(values), interval, values, transductive)
+        values = np.asarray(values)
         if not np.isfinite(values).all():
             episode = int(np.flatnonzero(~np.isfinite(values))[0])
             raise FloatingPointError(f"the predictions of episode {episode} are not finite.")
@@ -117,7 +124,7 @@ def over_episodes(
         batch_size = episodes_at_once if episodes_at_once > 1 else None
         return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
 
-    return hoist_constants(scores)
+    return jit_passing_constants(scores)
 
 
 def _predict_together(learner, params, adapted, episode):

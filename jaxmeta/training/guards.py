@@ -11,8 +11,8 @@ import optax
 
 from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Learner
-from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.step import task_keys
+from jaxmeta.training.tracing import jit_passing_constants
 
 
 class TaskNumbers(NamedTuple):
@@ -47,7 +47,7 @@ def look_at_tasks(
     def all_tasks(params):
         return jax.lax.map(lambda i: one(params, i), jnp.arange(meta_batch_size))
 
-    return TaskNumbers(*map(np.asarray, hoist_constants(all_tasks)(params)))
+    return TaskNumbers(*map(np.asarray, jit_passing_constants(all_tasks)(params)))
 
 
 def first_bad_operation(

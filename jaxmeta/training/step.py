@@ -10,8 +10,8 @@ import optax
 
 from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Episode, Learner, check_labels
-from jaxmeta.training.constants import hoist_constants
 from jaxmeta.training.sharding import over_devices
+from jaxmeta.training.tracing import jit_passing_constants
 
 
 class MetaState(NamedTuple):
@@ -135,7 +135,7 @@ def make_step(
     def steps(state, key, episodes=None):
         return jax.lax.scan(lambda s, e: meta_step(s, key, e), state, episodes, steps_per_call)
 
-    compiled = hoist_constants(steps, donate_argnums=0)
+    compiled = jit_passing_constants(steps, donate_argnums=0)
     if isinstance(sample, Loaded):
         return _with_episodes(compiled, sample, steps_per_call, meta_batch_size)
     return compiled
@@ -147,6 +147,11 @@ def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):
 
     def step(state, key):
         nonlocal batches, position
+        if isinstance(state.step, jax.core.Tracer):
+            raise TypeError(
+                "a step over loaded episodes reads them from disk: it cannot be part of another "
+                "jit, scan or vmap; call it by itself."
+            )
         now = int(state.step)
         if now != position:  # The first call, or another state than the last call's.
             batches = loaded.batches(now * meta_batch_size, steps_per_call * meta_batch_size)
