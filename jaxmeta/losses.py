@@ -29,12 +29,12 @@ def has_label(y: jax.Array) -> jax.Array:
     This is the one place where "unlabelled" is read from `y`: only from one-hot labels of two
     columns or more.
     """
-    return jnp.any(y != 0, axis=-1) if y.shape[-1] > 1 else jnp.ones(len(y), bool)
+    return jnp.any(y != 0, axis=-1) if y.shape[-1] > 1 else jnp.ones(y.shape[0], bool)
 
 
 def is_valid_row(examples: Examples) -> jax.Array:
     """Rows that are not padding: `[M]` bool."""
-    return jnp.ones(len(examples.y), bool) if examples.is_valid is None else examples.is_valid
+    return jnp.ones(examples.y.shape[0], bool) if examples.is_valid is None else examples.is_valid
 
 
 def is_labelled(examples: Examples) -> jax.Array:
@@ -107,7 +107,7 @@ def per_example(loss_fn: LossFn, outputs: jax.Array, y: jax.Array) -> jax.Array:
     check_outputs(outputs, y)
     outputs, y = wide(outputs), wide(y)
     losses = loss_fn(outputs, y)
-    rows = len(y)
+    rows = y.shape[0]
     if losses.ndim not in (1, 2) or losses.shape[0] != rows:
         raise ValueError(
             f"loss_fn must give one loss per example, [{rows}] or [{rows}, D], "

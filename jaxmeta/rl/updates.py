@@ -13,10 +13,12 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxmeta.losses import wide
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import masked_mean, normalised
 from jaxmeta.rl.agent import Agent
-from jaxmeta.training.step import MetaState, StepInfo, check_counts
+from jaxmeta.training.doors import check_optimiser, check_sample
+from jaxmeta.training.step import MetaState, StepInfo, check_counts, checked, global_norm
 from jaxmeta.training.tracing import jit_passing_constants
 
 MakeStep = Callable[..., Callable]
@@ -43,7 +45,7 @@ def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
         def update(state, batch, key):
             del key
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(state.params)
-            return *_apply(tx, grads, state.params, state.opt_state), optax.tree.norm(grads)
+            return *_apply(tx, grads, state.params, state.opt_state), global_norm(grads)
 
         return update
 
@@ -89,7 +91,7 @@ def ppo(
         def one(carry, batch):
             params, opt_state = carry
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(params)
-            return _apply(tx, grads, params, opt_state), optax.tree.norm(grads)
+            return _apply(tx, grads, params, opt_state), global_norm(grads)
 
         def update(state, batch, key):
             tasks = len(batch.mean_return)
@@ -216,6 +218,8 @@ def _make_step(make_update, minibatches=1):
         Task i of step t has the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a
         step whose return or gradient is not finite changes nothing.
         """
+        check_optimiser(tx)
+        check_sample(sample)
         if jax.process_count() > 1:
             raise ValueError(f"agents train in one process, got {jax.process_count()}.")
         if tasks_at_once is not None:
@@ -240,7 +244,7 @@ def _make_step(make_update, minibatches=1):
             batch = shared(jax.lax.stop_gradient(jax.vmap(act)(numbers)))
             key_update = jax.random.fold_in(key_step, meta_batch_size)
             params, opt_state, norm = update(state, batch, key_update)
-            info = StepInfo(-jnp.mean(batch.mean_return), norm)
+            info = StepInfo(-jnp.mean(wide(batch.mean_return)), norm)
             new = MetaState(params, opt_state, state.step + 1)
             is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
             return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
@@ -250,10 +254,10 @@ def _make_step(make_update, minibatches=1):
 
         compiled = jit_passing_constants(steps, donate_argnums=0)
         if devices == 1:
-            return compiled
+            return checked(compiled)
         everywhere = NamedSharding(_mesh(devices), P())
         # From the first call on where later ones have it, or the second would compile anew.
-        return lambda state, key: compiled(jax.device_put(state, everywhere), key)
+        return checked(lambda state, key: compiled(jax.device_put(state, everywhere), key))
 
     return make_step
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner, check_labels
-from jaxmeta.losses import accuracy
+from jaxmeta.losses import accuracy, wide
 from jaxmeta.networks.normalisation import has_statistics, without_statistics
+from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.tracing import jit_passing_constants
 
 
@@ -19,7 +20,7 @@ class Evaluation(NamedTuple):
 
     mean: float
     interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_episodes)
-    per_episode: np.ndarray  # [n_episodes]
+    per_episode: np.ndarray  # [n_episodes] float64
     transductive: bool
 
 
@@ -52,8 +53,10 @@ def evaluate(
       episodes_at_once: episodes batched together by `vmap`.
 
     Raises:
-      ValueError: `n_episodes` or `episodes_at_once` is below 1.
-      FloatingPointError: a prediction is not finite.
+      ValueError: `n_episodes` or `episodes_at_once` is below 1, or `metric` does not give a scalar.
+      TypeError: `sample`, `params` or `key` is something else.
+      FloatingPointError: a prediction is not finite, or the metric of finite ones is not, as
+        accuracy of a regression.
     """
     run = make_evaluate(
         learner,
@@ -79,6 +82,7 @@ def make_evaluate(
 
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
+    check_sample(sample)
     predict = _predict_together if transductive else _predict_alone
 
     def score(params, key):
@@ -87,20 +91,33 @@ def make_evaluate(
         check_labels(**episode._asdict())
         adapted = learner.adapt(params, key_learner, episode.support)
         outputs = predict(learner, params, adapted, episode)
-        value = metric(outputs, episode.query)
-        return jnp.where(jnp.all(jnp.isfinite(outputs)), value, jnp.nan)
+        value = jnp.asarray(metric(outputs, episode.query))
+        if value.shape:
+            raise ValueError(
+                f"metric must give one number for an episode, got shape {value.shape}: take a mean."
+            )
+        return wide(value), jnp.all(jnp.isfinite(outputs))
 
     compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
-        values = compiled(params, key)
+        check_params(params)
+        check_key(key)
+        values, is_finite = compiled(params, key)
         if isinstance(values, jax.core.Tracer):  # Nothing can be raised there: NaN stays NaN.
+            values = jnp.where(is_finite, values, jnp.nan)
             interval = 1.96 * jnp.std(values) / np.sqrt(n_episodes)
             return Evaluation(jnp.mean(values), interval, values, transductive)
-        values = np.asarray(values)
-        if not np.isfinite(values).all():
-            episode = int(np.flatnonzero(~np.isfinite(values))[0])
+        values = np.asarray(values, np.float64)  # Many results are added up.
+        if not np.all(is_finite):
+            episode = int(np.argmin(is_finite))
             raise FloatingPointError(f"the predictions of episode {episode} are not finite.")
+        if not np.isfinite(values).all():
+            episode = int(np.argmin(np.isfinite(values)))
+            raise FloatingPointError(
+                f"the metric of episode {episode} is {values[episode]}, though its predictions are "
+                "finite: accuracy takes labels in [0, 1], `jaxmeta.losses.squared_error` targets."
+            )
         interval = 1.96 * values.std() / np.sqrt(n_episodes)
         return Evaluation(float(values.mean()), float(interval), values, transductive)
 
