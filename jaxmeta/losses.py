@@ -29,12 +29,22 @@ def has_label(y: jax.Array) -> jax.Array:
     This is the one place where "unlabelled" is read from `y`: only from one-hot labels of two
     columns or more.
     """
+    _check_rank(y)
     return jnp.any(y != 0, axis=-1) if y.shape[-1] > 1 else jnp.ones(y.shape[0], bool)
 
 
 def is_valid_row(examples: Examples) -> jax.Array:
     """Rows that are not padding: `[M]` bool."""
     return jnp.ones(examples.y.shape[0], bool) if examples.is_valid is None else examples.is_valid
+
+
+def _check_rank(y):
+    """A message of `check_labels` in the learners' own functions, which take examples as given."""
+    if y.ndim != 2:
+        raise ValueError(
+            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
+            "integer labels, and `y[:, None]` makes one column of targets."
+        )
 
 
 def is_labelled(examples: Examples) -> jax.Array:
@@ -48,6 +58,7 @@ def class_labels(support: Examples) -> jax.Array:
     Raises:
       ValueError: `y` has one column, in which classes do not show.
     """
+    _check_rank(support.y)
     if support.y.shape[-1] < 2:
         raise ValueError(
             "a learner of classes needs a column for each class, 2 or more, got y of shape "
@@ -89,6 +100,7 @@ def check_outputs(outputs: jax.Array, y: jax.Array) -> None:
     Raises:
       ValueError: they have not.
     """
+    _check_rank(y)
     shape = getattr(outputs, "shape", type(outputs).__name__)
     if shape != y.shape:
         raise ValueError(
@@ -103,7 +115,13 @@ def per_example(loss_fn: LossFn, outputs: jax.Array, y: jax.Array) -> jax.Array:
     Raises:
       ValueError: `outputs` and `y` differ in shape; `loss_fn` gave another shape than these two,
         such as an already averaged scalar; or it gives one loss whatever the only output is.
+      TypeError: `loss_fn` is not a function.
     """
+    if not callable(loss_fn):
+        raise TypeError(
+            "loss_fn must be a function (outputs, y) -> [M] or [M, D] such as "
+            f"optax.softmax_cross_entropy, got {loss_fn!r}."
+        )
     check_outputs(outputs, y)
     outputs, y = wide(outputs), wide(y)
     losses = loss_fn(outputs, y)

@@ -61,7 +61,13 @@ def prototypical(
 
     Raises:
       ValueError: `refine_steps` is below 0.
+      TypeError: `distance` is not a function.
     """
+    if not callable(distance):
+        raise TypeError(
+            f"distance must be a function, got {distance!r}: take learners.metric.cosine or "
+            "learners.metric.squared_euclidean."
+        )
     if refine_steps < 0:
         raise ValueError(f"refine_steps must be >= 0, got {refine_steps}.")
 
