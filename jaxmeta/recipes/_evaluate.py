@@ -1,6 +1,7 @@
 """The meta-test of a run: its best parameters on episodes never seen."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,9 @@ def _episode_results(recipe, experiment, params, start, key, n_episodes):
     score_all = partial(score, n_episodes=n_episodes)
     results: dict[str, Any] = {}
     for transductive in (False, True) if is_images else (False,):
-        result = score_all(experiment.at_test, params, transductive=transductive)
+        with warnings.catch_warnings():  # Both are reported, be they the same or not.
+            warnings.filterwarnings("ignore", "transductive=True changed nothing")
+            result = score_all(experiment.at_test, params, transductive=transductive)
         results["transductive" if transductive else "inductive"] = _summary(result)
     results["untrained"] = _summary(score_all(experiment.at_test, start))
     if is_images:

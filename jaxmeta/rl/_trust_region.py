@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxmeta.losses import wide
+
 
 class TrustRegionInfo(NamedTuple):
     """What a trust region step did."""
@@ -116,7 +118,7 @@ def trust_region_step(
     start = (jnp.zeros((), jnp.int32), flat, jnp.array(False), zero, zero)
     _, new, good, divergence, improvement = jax.lax.while_loop(goes_on, attempt, start)
     info = TrustRegionInfo(
-        jnp.linalg.norm(gradient),
+        jnp.linalg.norm(wide(gradient)),
         jnp.where(good, divergence, 0.0),
         jnp.where(good, improvement, 0.0),
         good,

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.losses import wide
+
 
 def gae(
     rewards: jax.Array,
@@ -93,8 +95,8 @@ def linear_baseline(observations: jax.Array, returns: jax.Array, is_valid: jax.A
 
 
 def masked_mean(values: jax.Array, is_valid: jax.Array) -> jax.Array:
-    """Mean over the valid ones."""
-    return jnp.sum(jnp.where(is_valid, values, 0.0)) / jnp.maximum(jnp.sum(is_valid), 1)
+    """Mean over the valid ones, in float32 or better."""
+    return jnp.sum(jnp.where(is_valid, wide(values), 0.0)) / jnp.maximum(jnp.sum(is_valid), 1)
 
 
 def deviation(values: jax.Array, is_valid: jax.Array) -> jax.Array:

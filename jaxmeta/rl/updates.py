@@ -14,11 +14,13 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxmeta.losses import wide
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import masked_mean, normalised
 from jaxmeta.rl.agent import Agent, Batch
-from jaxmeta.training.constants import hoist_constants
-from jaxmeta.training.step import MetaState, StepInfo, check_counts
+from jaxmeta.training.doors import check_optimiser, check_sample
+from jaxmeta.training.step import MetaState, StepInfo, check_counts, checked, global_norm
+from jaxmeta.training.tracing import jit_passing_constants
 
 MakeStep = Callable[..., Callable]
 
@@ -57,7 +59,7 @@ def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
             _refuse_given_data("a2c", batch)
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(state.params)
             new = _apply(tx, grads, state.params, state.opt_state)
-            return *new, _minus_return(batch, optax.tree.norm(grads))
+            return *new, _minus_return(batch, global_norm(grads))
 
         return update
 
@@ -80,7 +82,7 @@ def imitation() -> MakeStep:
             del key
             loss, grads = jax.value_and_grad(imitation_loss(agent, batch))(state.params)
             new = _apply(tx, grads, state.params, state.opt_state)
-            return *new, StepInfo(loss, optax.tree.norm(grads))
+            return *new, StepInfo(loss, global_norm(grads))
 
         return update
 
@@ -110,7 +112,7 @@ def _refuse_given_data(name, batch):
 
 
 def _minus_return(batch, grad_norm):
-    return StepInfo(-jnp.mean(batch.mean_return), grad_norm)
+    return StepInfo(-jnp.mean(wide(batch.mean_return)), grad_norm)
 
 
 def ppo(
@@ -155,7 +157,7 @@ def ppo(
         def one(carry, batch):
             params, opt_state = carry
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(params)
-            return _apply(tx, grads, params, opt_state), optax.tree.norm(grads)
+            return _apply(tx, grads, params, opt_state), global_norm(grads)
 
         def update(state, batch, key):
             _refuse_given_data("ppo", batch)
@@ -288,6 +290,8 @@ def _make_step(make_update, minibatches=1):
         Task i of step t has the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a
         step whose return or gradient is not finite changes nothing.
         """
+        check_optimiser(tx)
+        check_sample(sample)
         if jax.process_count() > 1:
             raise ValueError(f"agents train in one process, got {jax.process_count()}.")
         if tasks_at_once is not None:
@@ -319,12 +323,12 @@ def _make_step(make_update, minibatches=1):
         def steps(state, key):
             return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
 
-        compiled = hoist_constants(steps, donate_argnums=0)
+        compiled = jit_passing_constants(steps, donate_argnums=0)
         if devices == 1:
-            return compiled
+            return checked(compiled)
         everywhere = NamedSharding(_mesh(devices), P())
         # From the first call on where later ones have it, or the second would compile anew.
-        return lambda state, key: compiled(jax.device_put(state, everywhere), key)
+        return checked(lambda state, key: compiled(jax.device_put(state, everywhere), key))
 
     return make_step
 

@@ -11,8 +11,9 @@ import optax
 
 from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Learner
-from jaxmeta.training.constants import hoist_constants
-from jaxmeta.training.step import task_keys
+from jaxmeta.losses import wide
+from jaxmeta.training.step import global_norm, task_keys
+from jaxmeta.training.tracing import jit_passing_constants
 
 
 class TaskNumbers(NamedTuple):
@@ -42,12 +43,12 @@ def look_at_tasks(
     def one(params, i):
         value_and_grad = jax.value_and_grad(_task_loss(learner, sample, key, step, i))
         loss, grads = value_and_grad(params)
-        return loss, optax.tree.norm(grads)
+        return wide(loss), global_norm(grads)
 
     def all_tasks(params):
         return jax.lax.map(lambda i: one(params, i), jnp.arange(meta_batch_size))
 
-    return TaskNumbers(*map(np.asarray, hoist_constants(all_tasks)(params)))
+    return TaskNumbers(*map(np.asarray, jit_passing_constants(all_tasks)(params)))
 
 
 def first_bad_operation(

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmeta import losses
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
+from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.evaluate import over_episodes
 
 
@@ -71,9 +72,11 @@ def make_evaluate_stream(
     is_right: Callable = losses.is_right,
     episodes_at_once: int = 1,
 ) -> Callable[[Any, jax.Array], StreamEvaluation]:
-    """`evaluate_stream` compiled once, for many parameters."""
+    """`evaluate_stream` compiled once, for many parameters; in a trace as `make_evaluate`."""
     if n_presentations < 1:
         raise ValueError(f"n_presentations must be >= 1, got {n_presentations}.")
+
+    check_sample(sample)
 
     def score(params, key):
         """Steps and right answers by presentation `[P + 1]`, the last of all steps."""
@@ -89,14 +92,26 @@ def make_evaluate_stream(
     compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
-        steps, right, is_finite = map(np.asarray, compiled(params, key))  # [n_episodes, P + 1]
-        if not is_finite.all():
-            episode = int(np.flatnonzero(~is_finite)[0])
+        check_params(params)
+        check_key(key)
+        steps, right, is_finite = compiled(params, key)  # [n_episodes, P + 1]
+        if isinstance(right, jax.core.Tracer):
+            right = jnp.where(is_finite[:, None], right, jnp.nan)
+            means, intervals = _ratios(jnp, steps, right)
+            return StreamEvaluation(means[:-1], intervals[:-1], means[-1], intervals[-1])
+        if not np.asarray(is_finite).all():
+            episode = int(np.flatnonzero(~np.asarray(is_finite))[0])
             raise FloatingPointError(f"the predictions of stream {episode} are not finite.")
-        total = np.maximum(steps.sum(0), 1)
-        means = right.sum(0) / total
-        # A ratio of sums: its error is that of the residuals, stream by stream.
-        intervals = 1.96 * np.sqrt(np.sum((right - means * steps) ** 2, axis=0)) / total
+        means, intervals = _ratios(np, np.asarray(steps), np.asarray(right))
         return StreamEvaluation(means[:-1], intervals[:-1], float(means[-1]), float(intervals[-1]))
 
     return run
+
+
+def _ratios(numpy, steps, right):
+    """Means and intervals `[P + 1]`, in `numpy` or `jax.numpy`."""
+    total = numpy.maximum(steps.sum(0), 1)
+    means = right.sum(0) / total
+    # A ratio of sums: its error is that of the residuals, stream by stream.
+    intervals = 1.96 * numpy.sqrt(numpy.sum((right - means * steps) ** 2, axis=0)) / total
+    return means, intervals

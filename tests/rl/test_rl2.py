@@ -96,10 +96,17 @@ def test_a_memory_learns_which_arm_pays(name, update):
     state, info = step(init_state(jax.random.key(0), agent, tx, sample), jax.random.key(1))
     assert int(state.step) == 60 and info.loss.shape == info.grad_norm.shape == (60,)
     assert abs(info.loss[0] + 1.5) < 0.4
-    result = rl.evaluate_returns(agent, state.params, sample, n_episodes=100, key=jax.random.key(2))
+    result = rl.evaluate_returns(
+        agent, state.params, sample, n_episodes=100, key=jax.random.key(2), metric=jnp.sum
+    )
     assert result.mean > 2.2
     np.testing.assert_allclose(result.at.sum(), result.mean, rtol=1e-6)
     np.testing.assert_allclose(result.per_task.sum(1).std() * 1.96 / 10, result.interval, rtol=1e-5)
+    run = rl.make_evaluate_returns(agent, sample, n_episodes=100)
+    for value, inside in zip(result, jax.jit(run)(state.params, jax.random.key(2)), strict=True):
+        np.testing.assert_allclose(inside, value, rtol=1e-4)
+    _, within = jax.jit(step)(state, jax.random.key(1))
+    np.testing.assert_allclose(within.loss, step(state, jax.random.key(1))[1].loss, rtol=1e-3)
 
 
 def test_wrong_numbers_are_refused():

@@ -107,6 +107,8 @@ def test_a_step_takes_the_loaded_episodes(tmp_path, policy):
     start = jax.tree.map(np.asarray, state.params)
     step = make_step(learner(), tx, loaded, meta_batch_size=4, **policy)
     state, _ = step(state._replace(step=state.step + 1), jax.random.key(1))
+    with pytest.raises(TypeError, match="call it by itself"):
+        jax.jit(step)(state, jax.random.key(1))
     batch = next(loaded.batches(4, 4))
 
     def mean_loss(params):

@@ -6,7 +6,7 @@ from test_tasks import corners, numbered
 
 from jaxmeta import losses, tasks
 from jaxmeta.learners.memory import nearest_seen
-from jaxmeta.training import evaluate_stream
+from jaxmeta.training import evaluate_stream, make_evaluate_stream
 
 
 def test_a_stream_holds_what_it_promises():
@@ -93,3 +93,6 @@ def test_accuracy_by_presentation():
     assert 0 < result.by_presentation[0] < 0.3
     np.testing.assert_allclose(result.mean, (result.by_presentation[0] + 3) / 4, rtol=1e-6)
     assert result.interval > 0 and (result.by_presentation_interval[1:] == 0).all()
+    run = make_evaluate_stream(nearest_seen(), sample, n_episodes=50, n_presentations=4)
+    for value, inside in zip(result, jax.jit(run)({}, jax.random.key(0)), strict=True):
+        np.testing.assert_allclose(inside, value, rtol=1e-5, atol=1e-6)

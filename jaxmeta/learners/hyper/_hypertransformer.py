@@ -19,7 +19,7 @@ import optax
 
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.losses import LossFn, has_label, mean_loss
 from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import COLLECTION, BatchNorm
@@ -246,7 +246,7 @@ def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) 
         return support
     key_labelled, key_unlabelled, key_rows = jax.random.split(key, 3)
     probability = jnp.where(
-        jnp.any(support.y != 0, axis=1),
+        has_label(support.y),
         labelled * jax.random.uniform(key_labelled),
         unlabelled * jax.random.uniform(key_unlabelled),
     )
@@ -344,7 +344,7 @@ class Generator(nn.Module):
         normal = nn.initializers.normal(1.0)
         labels = self.param("labels", normal, (y.shape[1] + 1, self.label_size))
         weights = self.param("weights", normal, (self.tokens, self.label_size))
-        is_unlabelled = jnp.all(y == 0, axis=1, keepdims=True)
+        is_unlabelled = ~has_label(y)[:, None]
         label = jnp.concatenate([y, is_unlabelled.astype(y.dtype)], axis=1) @ labels
         room = max(self.size, features.shape[1])
         samples = jnp.pad(features, ((0, 0), (0, room - features.shape[1])))

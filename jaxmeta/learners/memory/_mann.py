@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Episode, Examples, Learner, Net
+from jaxmeta.learner import Episode, Examples, Learner, Net, check_labels
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.losses import LossFn, mean_loss, query_loss
@@ -82,6 +82,7 @@ def mann(
     machine = _machine(embed, controller or lstm(), memory or lrua())
 
     def adapt(params, key, support):
+        check_labels(support=support)
         if len(support.x) == 0:
             return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
@@ -231,6 +232,7 @@ def nearest_seen() -> Learner:
 
     def adapt(params, key, support):
         del params, key
+        check_labels(support=support)
         return support
 
     def predict(params, adapted, x):

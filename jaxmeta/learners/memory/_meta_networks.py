@@ -22,7 +22,7 @@ from jaxmeta.inner.rules import log_and_sign
 from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
 from jaxmeta.learners.memory._controller import check_size
-from jaxmeta.losses import LossFn, is_labelled, query_loss
+from jaxmeta.losses import LossFn, is_labelled, per_example, query_loss
 from jaxmeta.networks.normalisation import normalised_by, record_set
 
 N_GRADIENTS = 5  # as in the released code
@@ -144,7 +144,7 @@ def meta_networks(
 
         def loss(kernels, weights):
             slow = normalised_by({**params, "params": params["params"] | kernels}, statistics)
-            losses = loss_fn(net.apply(slow, support.x)[1], support.y)
+            losses = per_example(loss_fn, net.apply(slow, support.x)[1], support.y)
             return jnp.sum(jnp.where(weights > 0, losses, 0) * weights)
 
         kernels = {name: params["params"][name] for name in net.augmented_layers}

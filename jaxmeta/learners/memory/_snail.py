@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner, Net, check_labels
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
 from jaxmeta.networks.normalisation import normalised_by, record_set
@@ -95,6 +95,7 @@ def snail(
         }
 
     def adapt(params, key, support):
+        check_labels(support=support)
         _check_length(params["net"]["params"], len(support.x) + 1)
         embedded, statistics = record_set(embed, params["embed"], support)
         steps = _steps(embedded, support.y)

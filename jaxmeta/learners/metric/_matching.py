@@ -17,7 +17,7 @@ import optax
 
 from jaxmeta.learner import Learner, Net
 from jaxmeta.learners.metric._distances import similarity
-from jaxmeta.losses import LossFn, among, is_labelled, query_loss
+from jaxmeta.losses import LossFn, among, class_labels, query_loss
 from jaxmeta.networks.normalisation import normalised_by, record_set
 
 
@@ -95,7 +95,7 @@ def matching(
             order = jnp.argsort(~is_valid, stable=True)  # Padding comes last.
             encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))
             embedded = embedded.at[order].set(encoded)
-        labels = support.y * is_labelled(support)[:, None]
+        labels = class_labels(support)
         return Attended(embedded, labels, is_valid, statistics)
 
     def predict(params, adapted, x):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.learner import Learner, Net
-from jaxmeta.losses import among, is_labelled, is_present, masked_mean
+from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
 from jaxmeta.networks import relation_head
 from jaxmeta.networks.normalisation import normalised_by, record, record_set
 
@@ -62,7 +62,7 @@ def relation(embed: Net, compare: Any = None) -> Learner:
         del key  # Sums need no randomness.
         embedded, of_embed = record_set(embed, params.embed, support)
         is_counted, present = is_labelled(support), is_present(support)
-        sums = _class_sums(embedded, support.y * is_counted[:, None])
+        sums = _class_sums(embedded, class_labels(support))
         pairs = (is_counted[:, None] & present).ravel()
         _, of_compare = record(head, params.compare, embedded, sums, pairs)
         return ClassMaps(sums, present, RelationParams(of_embed, of_compare))
@@ -78,6 +78,7 @@ def relation(embed: Net, compare: Any = None) -> Learner:
     def loss(params, key, episode):
         adapted = adapt(params, key, episode.support)
         outputs = predict(params, adapted, episode.query.x)
+        check_outputs(outputs, episode.query.y)
         errors = jnp.square(jax.nn.sigmoid(outputs) - episode.query.y)
         is_counted = is_labelled(episode.query)[:, None] & adapted.is_present
         return masked_mean(errors, is_counted), outputs

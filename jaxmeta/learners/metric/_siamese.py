@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Learner, Net
-from jaxmeta.losses import among, is_labelled, masked_mean
+from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
 from jaxmeta.networks.normalisation import normalised_by, record_set
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
@@ -63,7 +63,7 @@ def siamese(embed: Net) -> Learner:
     def adapt(params, key, support):
         del key  # Pairs need no randomness.
         embedded, statistics = record_set(embed, params.embed, support)
-        return Twins(embedded, support.y * is_labelled(support)[:, None], statistics)
+        return Twins(embedded, class_labels(support), statistics)
 
     def pair_scores(params, adapted, x):
         """Log-odds `[M, S]` that each query and each support row are of one class."""
@@ -77,11 +77,13 @@ def siamese(embed: Net) -> Learner:
         query = episode.query
         adapted = adapt(params, key, episode.support)
         scores = pair_scores(params, adapted, query.x)  # [Q, S]
+        outputs = _class_scores(scores, adapted.labels)
+        check_outputs(outputs, query.y)
         is_twin = query.y @ adapted.labels.T
         losses = optax.sigmoid_binary_cross_entropy(scores, is_twin)
         counts = is_labelled(query)[:, None] & (jnp.sum(adapted.labels, axis=1) > 0)
         equal, unequal = (masked_mean(losses, counts & (is_twin == same)) for same in (1, 0))
-        return (equal + unequal) / 2, _class_scores(scores, adapted.labels)
+        return (equal + unequal) / 2, outputs
 
     return Learner(init, adapt, predict, loss)
 
