@@ -1,6 +1,6 @@
 """Tasks: each gives `sample(key) -> Episode`, pure and jittable."""
 
-from jaxmeta.tasks._episodes import episodes
+from jaxmeta.tasks._episodes import episodes, mixture
 from jaxmeta.tasks._from_disk import episodes_from_disk
 from jaxmeta.tasks._gaussian_process import gaussian_process
 from jaxmeta.tasks._quadratic import quadratic
@@ -11,6 +11,7 @@ __all__ = [
     "episodes",
     "episodes_from_disk",
     "gaussian_process",
+    "mixture",
     "one_hot_labels",
     "quadratic",
     "sinusoid",
