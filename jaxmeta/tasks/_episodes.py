@@ -9,10 +9,9 @@ import numpy as np
 
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
+from jaxmeta.tasks._augment import Augment
 from jaxmeta.tasks._imbalanced import K_SHOT, MAX_SUPPORT, composition
 from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
-
-Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def episodes(

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
 from jaxmeta.losses import N_LETTERS
+from jaxmeta.tasks._affine import interpolated
 from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
 
 STRING_LENGTH = 5
@@ -146,13 +147,5 @@ def _bend(key, x, max_turn, max_shift):
     grid = jnp.stack(jnp.meshgrid(*[jnp.arange(side) - middle] * 2, indexing="ij")).reshape(2, -1)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     matrices = jnp.stack([jnp.stack([cos, -sin], 1), jnp.stack([sin, cos], 1)], 1)  # [T, 2, 2]
-    where = matrices @ grid + shifts + middle  # [T, 2, H * H]
-
-    def one(image, where):
-        values = [
-            jax.scipy.ndimage.map_coordinates(image[..., channel], list(where), order=1)
-            for channel in range(image.shape[2])
-        ]
-        return jnp.stack(values, axis=-1).reshape(image.shape)
-
-    return jax.vmap(one)(x, where)
+    where = jnp.moveaxis(matrices @ grid + shifts + middle, 1, 2)  # [T, H * H, 2]
+    return jax.vmap(interpolated)(x, where).reshape(x.shape)
