@@ -8,9 +8,10 @@ import jax.nn.initializers as init
 import optax
 
 from jaxmeta import networks
-from jaxmeta.recipes._agents import MamlRl, Memory, Rl2, Worlds
+from jaxmeta.recipes._agents import Agents, Memory, Worlds
 from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
 from jaxmeta.recipes._images import ImageSource
+from jaxmeta.recipes._in_context import Reader
 from jaxmeta.recipes._learners import (
     Anil,
     Cavia,
@@ -225,7 +226,7 @@ class Recipe:
     changes: str
     """what this recipe changes against the paper"""
     task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
-    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory
+    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory | Reader
     learner: (
         Maml
         | Anil
@@ -247,8 +248,7 @@ class Recipe:
         | Mann
         | Snail
         | MetaNetworks
-        | Rl2
-        | MamlRl
+        | Agents
     )
     outer: Outer = Outer()
     test_episodes: int = 600
