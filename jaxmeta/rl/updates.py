@@ -240,9 +240,10 @@ def _make_step(make_update, minibatches=1):
             batch = shared(jax.lax.stop_gradient(jax.vmap(act)(numbers)))
             key_update = jax.random.fold_in(key_step, meta_batch_size)
             params, opt_state, norm = update(state, batch, key_update)
-            info = StepInfo(-jnp.mean(batch.mean_return), norm)
+            loss = -jnp.mean(batch.mean_return)
+            is_finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+            info = StepInfo(loss, norm, ~is_finite)
             new = MetaState(params, opt_state, state.step + 1)
-            is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
             return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
         def steps(state, key):

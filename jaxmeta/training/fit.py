@@ -149,7 +149,7 @@ def fit(
         while done < steps and not is_asked:
             state, info = step(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
-            if not (np.isfinite(losses) & np.isfinite(norms)).all():
+            if np.asarray(info.is_skipped).any():
                 _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
             done += steps_per_call
             loss = float(losses.mean(dtype=np.float64))

@@ -27,6 +27,7 @@ class StepInfo(NamedTuple):
 
     loss: jax.Array  # mean query loss over the meta-batch
     grad_norm: jax.Array  # global norm of the meta-gradient
+    is_skipped: jax.Array  # bool: one of the two is not finite, and the step changed nothing
 
 
 def task_keys(key: jax.Array, step: jax.Array | int, i: jax.Array | int) -> jax.Array:
@@ -67,7 +68,8 @@ def make_step(
     Episodes are sampled inside, on the device. Task i of step t has the key
     `fold_in(fold_in(key, t), i)` whatever the other arguments, so the same key continues a run. The
     state given in is donated: use the one that comes back. A step whose loss or meta-gradient is
-    not finite changes nothing, so the state that comes back is the one before it.
+    not finite changes nothing, so the state that comes back is the one before it, and says so in
+    `StepInfo.is_skipped`.
 
     Args:
       learner: any learner; its `loss` is differentiated.
@@ -128,8 +130,9 @@ def make_step(
         loss, grads = jax.tree.map(lambda leaf: leaf / meta_batch_size, total)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         new = MetaState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
-        info = StepInfo(loss, optax.tree.norm(grads))
-        is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
+        grad_norm = optax.tree.norm(jax.tree.map(_wide, grads))
+        is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        info = StepInfo(loss, grad_norm, ~is_finite)
         return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
     def steps(state, key, episodes=None):
@@ -139,6 +142,11 @@ def make_step(
     if isinstance(sample, Loaded):
         return _with_episodes(compiled, sample, steps_per_call, meta_batch_size)
     return compiled
+
+
+def _wide(grad):
+    # Squares of 16-bit numbers overflow at 256.
+    return grad.astype(jnp.promote_types(grad.dtype, jnp.float32))
 
 
 def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):
