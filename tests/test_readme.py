@@ -37,6 +37,30 @@ def test_the_learner_of_the_readme_is_nearest_class_mean():
     np.testing.assert_allclose(loss, jnp.log1p(jnp.exp(-31.0)), atol=1e-6)
 
 
+def test_the_learner_of_the_readme_takes_episodes_of_varying_size():
+    import jax
+    import numpy as np
+    import optax
+
+    import jaxmeta
+    from jaxmeta.training import init_state, make_step
+
+    names: dict = {}
+    exec(compile(SNIPPETS[1], "README.md", "exec"), names)
+    data = jaxmeta.datasets.ClassData.from_classes(
+        [np.full((8, 2), number, np.float32) for number in range(6)]
+    )
+    sample = jaxmeta.tasks.episodes(data, n_way=(2, 5), k_shot=(1, 3), q_queries=2)
+    learner, tx = names["class_means"](), optax.sgd(0.1)
+    state = init_state(jax.random.key(0), learner, tx, sample)
+    step = make_step(learner, tx, sample, meta_batch_size=4, steps_per_call=3)
+    state, info = step(state, jax.random.key(1))
+    assert np.isfinite(info.loss).all()
+    assert not info.is_skipped.any()
+    # Classes are a distance of 2 or more apart and have no spread: the hotter, the better.
+    assert state.params["temperature"] > 1
+
+
 def test_there_are_no_other_snippets():
     assert len(SNIPPETS) == 2
 

@@ -18,6 +18,7 @@ import optax
 from jaxmeta.learner import Learner, Net
 from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss
 from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.padding import ignoring_padding
 
 
 class RidgeParams(NamedTuple):
@@ -78,16 +79,19 @@ def ridge(
         # Rows that do not count are zero: they add nothing to either system.
         inputs = jnp.where(is_counted, with_constant(embedded), 0) * factor
         labels = jnp.where(is_counted, support.y, 0) * factor
-        lam = jnp.exp(params.log_lam)
         solve = woodbury if len(inputs) < inputs.shape[1] else primal
-        return LinearHead(solve(inputs, labels, lam), is_present(support), statistics)
+        # No linear system is solved in 16 bits.
+        wide = jnp.promote_types(inputs.dtype, jnp.float32)
+        lam = jnp.exp(params.log_lam.astype(wide))
+        weights = solve(inputs.astype(wide), labels.astype(wide), lam).astype(inputs.dtype)
+        return LinearHead(weights, is_present(support), statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
         logits = params.scale * (with_constant(embedded) @ adapted.weights) + params.shift
         return among(logits, adapted.is_present)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def with_constant(embedded: jax.Array) -> jax.Array:
