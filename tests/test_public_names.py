@@ -42,7 +42,7 @@ FLOORS = [
     {"cli", "__main__"},
     {"export", "huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
-    {"datasets", "episodes", "inner", "networks", "losses"},
+    {"datasets", "episodes", "inner", "networks", "losses", "padding"},
     {"learner"},
 ]
 

@@ -134,8 +134,9 @@ def online_rounds(
             keys = jax.random.split(jax.random.fold_in(key_round, meta_batch_size), updates)
             before_updates = (state.params, state.opt_state)
             after, (losses, norms) = jax.lax.scan(gradient_step, before_updates, keys)
-            info = StepInfo(jnp.mean(losses), jnp.mean(norms))
-            is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
+            loss, norm = jnp.mean(losses), jnp.mean(norms)
+            is_finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+            info = StepInfo(loss, norm, ~is_finite)
 
             def kept(new, old):
                 return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, old)

@@ -78,7 +78,7 @@ def imitation() -> MakeStep:
             del key
             loss, grads = jax.value_and_grad(imitation_loss(agent, batch))(state.params)
             new = apply_gradients(tx, grads, state.params, state.opt_state)
-            return *new, StepInfo(loss, global_norm(grads))
+            return *new, (loss, global_norm(grads))
 
         return update
 
@@ -108,7 +108,7 @@ def _refuse_given_data(name, batch):
 
 
 def _minus_return(batch, grad_norm):
-    return StepInfo(-jnp.mean(wide(batch.mean_return)), grad_norm)
+    return -jnp.mean(wide(batch.mean_return)), grad_norm
 
 
 def ppo(
@@ -297,9 +297,10 @@ def _make_step(make_update, minibatches=1):
             key_step = jax.random.fold_in(key, state.step)
             batch = act(agent, state.params, sample, key_step, meta_batch_size, shared)
             key_update = jax.random.fold_in(key_step, meta_batch_size)
-            params, opt_state, info = update(state, batch, key_update)
+            params, opt_state, (loss, norm) = update(state, batch, key_update)
+            is_finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+            info = StepInfo(loss, norm, ~is_finite)
             new = MetaState(params, opt_state, state.step + 1)
-            is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
             return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
         return compiled(meta_step, steps_per_call=steps_per_call, devices=devices)

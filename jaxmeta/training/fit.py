@@ -169,7 +169,7 @@ def fit(
             length = call_length(done, steps, steps_per_call, stops)
             state, info = step_of(length)(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
-            if not (np.isfinite(losses) & np.isfinite(norms)).all():
+            if np.asarray(info.is_skipped).any():
                 _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
             done += length
             loss = float(losses.mean(dtype=np.float64))

@@ -17,6 +17,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss, set_loss
 from jaxmeta.losses import LossFn
 from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.padding import ignoring_padding
 
 
 class ContextAdapted(NamedTuple):
@@ -86,4 +87,5 @@ def cavia(
     def predict(params, adapted, x):
         return net.apply(normalised_by(params.net, adapted.statistics), x, adapted.context)
 
-    return Learner(init, adapt, predict, gradient_loss(adapt, predict, loss_fn, transductive))
+    loss = gradient_loss(adapt, predict, loss_fn, transductive)
+    return ignoring_padding(Learner(init, adapt, predict, loss))

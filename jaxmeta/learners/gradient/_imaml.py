@@ -16,6 +16,7 @@ from jaxmeta.learner import Learner, Net
 from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss, set_loss
 from jaxmeta.losses import LossFn
 from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.padding import ignoring_padding
 
 
 def imaml(
@@ -78,4 +79,5 @@ def imaml(
         del params
         return net.apply(adapted, x)
 
-    return Learner(init, adapt, predict, gradient_loss(adapt, predict, loss_fn, transductive))
+    loss = gradient_loss(adapt, predict, loss_fn, transductive)
+    return ignoring_padding(Learner(init, adapt, predict, loss))

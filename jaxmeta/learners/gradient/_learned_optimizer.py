@@ -15,6 +15,7 @@ from jaxmeta.learner import Learner, Net
 from jaxmeta.learners.gradient._maml import GradientParams, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.padding import ignoring_padding
 
 
 def learned_optimizer(
@@ -87,4 +88,4 @@ def learned_optimizer(
         weights, losses = train(params, key, support, query_loss)
         return jnp.mean(losses), net.apply(normalised(weights, support), query.x)
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))

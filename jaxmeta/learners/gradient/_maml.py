@@ -16,6 +16,7 @@ from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Examples, Learner, Net
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.networks.normalisation import normalised_by, record_set, without_statistics
+from jaxmeta.padding import ignoring_padding
 
 
 class GradientParams(NamedTuple):
@@ -102,7 +103,8 @@ def maml(
         del params
         return net.apply(adapted, x)
 
-    return Learner(init, adapt, predict, gradient_loss(adapt, predict, loss_fn, transductive))
+    loss = gradient_loss(adapt, predict, loss_fn, transductive)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def fomaml(

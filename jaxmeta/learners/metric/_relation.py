@@ -16,6 +16,7 @@ from jaxmeta.learner import Learner, Net
 from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
 from jaxmeta.networks import relation_head
 from jaxmeta.networks.normalisation import normalised_by, record, record_set
+from jaxmeta.padding import ignoring_padding
 
 
 class RelationParams(NamedTuple):
@@ -83,7 +84,7 @@ def relation(embed: Net, compare: Any = None) -> Learner:
         is_counted = is_labelled(episode.query)[:, None] & adapted.is_present
         return masked_mean(errors, is_counted), outputs
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def _class_sums(embedded, labels):
