@@ -6,7 +6,7 @@ one episode; see `jaxmeta.learner`, which is the place to start reading.
 
 from jaxmeta import analysis, datasets, losses, networks, rl, tasks
 from jaxmeta.inner import rules
-from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
+from jaxmeta.learner import Episode, Examples, Learner, make_episode
 from jaxmeta.learners.gradient import (
     anil,
     cavia,
@@ -22,12 +22,16 @@ from jaxmeta.learners.gradient import (
 from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
 from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
+from jaxmeta.net import Net
+from jaxmeta.nnx_modules import from_nnx
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
+from jaxmeta.transforms import one_query_at_a_time, transductive
 
 __all__ = [
     "Episode",
     "Examples",
     "Learner",
+    "Net",
     "analysis",
     "anil",
     "cavia",
@@ -54,6 +58,7 @@ __all__ = [
     "meta_networks",
     "meta_sgd",
     "networks",
+    "one_query_at_a_time",
     "prototypical",
     "relation",
     "reptile",
@@ -65,4 +70,5 @@ __all__ = [
     "siamese",
     "snail",
     "tasks",
+    "transductive",
 ]

@@ -38,7 +38,9 @@ FLOORS = [
     {"cli", "__main__"},
     {"huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
-    {"datasets", "episodes", "inner", "networks", "losses"},
+    {"datasets", "episodes", "inner", "networks", "losses", "transforms"},
+    {"nnx_modules"},
+    {"net"},
     {"learner"},
 ]
 

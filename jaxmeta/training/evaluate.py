@@ -10,8 +10,9 @@ import numpy as np
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner, check_labels
 from jaxmeta.losses import accuracy
-from jaxmeta.networks.normalisation import has_statistics, without_statistics
 from jaxmeta.training.tracing import jit_passing_constants
+from jaxmeta.transforms import one_query_at_a_time
+from jaxmeta.transforms import transductive as all_together
 
 
 class Evaluation(NamedTuple):
@@ -44,10 +45,10 @@ def evaluate(
       sample: `key -> Episode`, jittable.
       n_episodes: number of episodes.
       key: seed of the episodes.
-      transductive: False classifies each query as if it came alone: batch statistics come from the
-        support set (for learners that do not record them, from the support set plus that query).
-        True hands over the query set whole and drops recorded statistics, so that batch
-        normalisation uses the query set's, as in many papers.
+      transductive: False tests `jaxmeta.one_query_at_a_time(learner)`: batch statistics come from
+        the support set (for learners that keep none, from the support set plus that query). True
+        tests `jaxmeta.transductive(learner)`: batch normalisation uses the query set's, as in many
+        papers.
       metric: `(outputs, query examples) -> scalar`; `jaxmeta.losses.squared_error` for regression.
       episodes_at_once: episodes batched together by `vmap`.
 
@@ -79,14 +80,14 @@ def make_evaluate(
 
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
-    predict = _predict_together if transductive else _predict_alone
+    learner = (all_together if transductive else one_query_at_a_time)(learner)
 
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
         check_labels(**episode._asdict())
         adapted = learner.adapt(params, key_learner, episode.support)
-        outputs = predict(learner, params, adapted, episode)
+        outputs = learner.predict(params, adapted, episode.query.x)
         value = metric(outputs, episode.query)
         return jnp.where(jnp.all(jnp.isfinite(outputs)), value, jnp.nan)
 
@@ -125,18 +126,3 @@ def over_episodes(
         return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
 
     return jit_passing_constants(scores)
-
-
-def _predict_together(learner, params, adapted, episode):
-    return learner.predict(params, without_statistics(adapted), episode.query.x)
-
-
-def _predict_alone(learner, params, adapted, episode):
-    """Each query by itself, where need be in company of the support set."""
-    company = episode.support.x[:0] if has_statistics(adapted) else episode.support.x
-
-    def predict_one(x):
-        batch = jnp.concatenate([company, x[None]])
-        return learner.predict(params, adapted, batch)[-1]
-
-    return jax.vmap(predict_one)(episode.query.x)

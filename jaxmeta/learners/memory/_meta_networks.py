@@ -23,7 +23,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
 from jaxmeta.learners.memory._controller import check_size
 from jaxmeta.losses import LossFn, is_labelled, query_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import as_net, random_in_loss
 
 N_GRADIENTS = 5  # as in the released code
 FIRST_SCALE = 0.01
@@ -88,6 +88,16 @@ def meta_networks(
     """
     check_size("hidden", hidden)
     base = embed if base is None else base
+    layers = embed.augmented_layers, base.augmented_layers
+    return _meta_networks(
+        as_net(embed, "embed"), as_net(base, "base"), layers, hidden, preprocess, loss_fn
+    )
+
+
+@random_in_loss("embed", "base")
+def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
+    """`layers`: names of the kernels of both nets that take fast weights."""
+    of_embed, of_base = layers
     cell = nn.OptimizedLSTMCell(hidden)
 
     def init(key, episode):
@@ -136,42 +146,42 @@ def meta_networks(
 
         return {name: one(leaf) for name, leaf in grads.items()}
 
-    def gradients(net, params, statistics, support, weights):
+    def gradients(net, layers, params, statistics, support, weights):
         """Gradients of weighted losses of the slow net: `weights` `[T, S]`, leaves `[T, *kernel]`.
 
         Statistics of a batch are constants of the losses, as of single examples they must be.
         """
 
         def loss(kernels, weights):
-            slow = normalised_by({**params, "params": params["params"] | kernels}, statistics)
+            slow = net.under({**params, "params": params["params"] | kernels}, statistics)
             losses = loss_fn(net.apply(slow, support.x)[1], support.y)
             return jnp.sum(jnp.where(weights > 0, losses, 0) * weights)
 
-        kernels = {name: params["params"][name] for name in net.augmented_layers}
+        kernels = {name: params["params"][name] for name in layers}
         return jax.vmap(jax.grad(loss), (None, 0))(kernels, weights)
 
     def adapt(params, key, support):
         counts = is_labelled(support)
         statistics = tuple(
-            record_set(net, part, support)[1]
+            net.observe(part, support)[1]
             for net, part in ((embed, params.embed), (base, params.base))
         )
         weights = _groups(key, counts)
-        grads = gradients(embed, params.embed, statistics[0], support, weights)
+        grads = gradients(embed, of_embed, params.embed, statistics[0], support, weights)
         fast = task_level(params.task, grads, jnp.any(weights > 0, axis=1))
         each = jnp.diag(counts.astype(weights.dtype))
-        grads = gradients(base, params.base, statistics[1], support, each)
+        grads = gradients(base, of_base, params.base, statistics[1], support, each)
         values = example_level(params.example, grads)
-        keys, _ = embed.apply(normalised_by(params.embed, statistics[0]), support.x, fast)
+        keys, _ = embed.apply(embed.under(params.embed, statistics[0]), support.x, fast)
         return FastWeights(fast, values, keys, counts, statistics)
 
     def predict(params, adapted, x):
-        of_embed, of_base = adapted.statistics
-        queries, _ = embed.apply(normalised_by(params.embed, of_embed), x, adapted.embed)
+        statistics = adapted.statistics
+        queries, _ = embed.apply(embed.under(params.embed, statistics[0]), x, adapted.embed)
         likeness = jnp.where(adapted.is_stored, cosines(queries, adapted.keys), -jnp.inf)
         attention = jax.nn.softmax(likeness)  # [M, S]
         fast = jax.tree.map(lambda leaf: jnp.tensordot(attention, leaf, 1), adapted.values)
-        slow = normalised_by(params.base, of_base)
+        slow = base.under(params.base, statistics[1])
         return jax.vmap(lambda row, fast: base.apply(slow, row[None], fast)[1][0])(x, fast)
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
