@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
-from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
+from jaxmeta.learner import Episode, Examples, Learner, make_episode
 from jaxmeta.learners.gradient import (
     anil,
     cavia,
@@ -24,7 +24,10 @@ from jaxmeta.learners.gradient import (
 from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
 from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
+from jaxmeta.net import Net
+from jaxmeta.nnx_modules import from_nnx
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
+from jaxmeta.transforms import one_query_at_a_time, transductive
 
 __version__ = version("jaxmeta")
 
@@ -32,6 +35,7 @@ __all__ = [
     "Episode",
     "Examples",
     "Learner",
+    "Net",
     "analysis",
     "anil",
     "cavia",
@@ -59,6 +63,7 @@ __all__ = [
     "meta_networks",
     "meta_sgd",
     "networks",
+    "one_query_at_a_time",
     "prototypical",
     "relation",
     "reptile",
@@ -70,4 +75,5 @@ __all__ = [
     "siamese",
     "snail",
     "tasks",
+    "transductive",
 ]

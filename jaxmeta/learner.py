@@ -9,26 +9,15 @@ Axis legend, used by every docstring of the library:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 MOST_WAYS = 2**16  # longer one-hot rows are a mistake in the labels, and would fill the memory
 Params = Any
 Adapted = Any
-
-
-class Net(Protocol):
-    """A network: a Flax Linen module as it is, or any pair of functions like it."""
-
-    def init(self, key: jax.Array, x: jax.Array, /) -> Params:
-        """Makes parameters for inputs like `x` `[M, *X]`."""
-
-    def apply(self, params: Params, x: jax.Array, /) -> jax.Array:
-        """Maps inputs `[M, *X]` to outputs `[M, N]` or `[M, D]`."""
 
 
 class Examples(NamedTuple):
@@ -256,45 +245,3 @@ def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
     if n_way > MOST_WAYS:
         raise ValueError(f"n_way must be at most {MOST_WAYS}, got {n_way}.")
     return (labels[:, None] == np.arange(n_way)).astype(np.float32)
-
-
-class _Pair(NamedTuple):
-    init: Callable[[jax.Array, jax.Array], Params]
-    apply: Callable[[Params, jax.Array], jax.Array]
-
-
-def from_nnx(module: nnx.Module | Callable[[nnx.Rngs], nnx.Module]) -> Net:
-    """Gives a Flax NNX module the `init(key, x)` and `apply(params, x)` of a net.
-
-    Args:
-      module: a module, whose own weights `init` then returns whatever the key; or a function of
-        `nnx.Rngs` that builds one, which `init` calls with its key.
-
-    Returns a net whose parameters are a nested dict of arrays (`nnx.Param` only; all other state
-    stays as it was built and is never updated).
-
-    Raises:
-      TypeError: `module` is neither of the two.
-    """
-    if isinstance(module, nnx.Module):
-        module.eval()  # Dropout off and no running statistics: apply must be a pure function.
-
-        def build(_):
-            return module
-    elif callable(module):
-        build = module
-    else:
-        raise TypeError(f"module must be an nnx.Module or build one, got {type(module).__name__}.")
-    definition, *states = nnx.split(build(nnx.Rngs(0)), nnx.Param, ...)
-    parameters, rest = states
-    structure = jax.tree.structure(parameters)
-
-    def init(key, x):
-        del x  # An NNX module knows its input shape when it is built.
-        return nnx.to_pure_dict(nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)[1])
-
-    def apply(params, x):
-        state = jax.tree.unflatten(structure, jax.tree.leaves(params))
-        return nnx.merge(definition, state, rest)(x)
-
-    return _Pair(init, apply)

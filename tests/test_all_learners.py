@@ -1,13 +1,16 @@
 """One row per learner; each inherits every check that fits it."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from jax.test_util import check_grads
 
 import jaxmeta
@@ -18,13 +21,40 @@ from jaxmeta.training import init_state, make_step
 N_WAY, K_SHOT, Q_QUERIES, SIZE = 3, 2, 2, 5
 
 
-def net():
+def net(**settings):
     return jaxmeta.networks.mlp(
         N_WAY,
         hidden=(7,),
         activation=jnp.tanh,  # ReLU has no second derivative where it bends.
         kernel_init=jax.nn.initializers.glorot_normal(),
+        **settings,
     )
+
+
+def plain_pair():
+    """Two functions around a module with batch normalisation."""
+    module = net(normalise=True)
+    return SimpleNamespace(init=module.init, apply=lambda params, x: module.apply(params, x))
+
+
+class NnxNet(nnx.Module):
+    """An NNX module with batch normalisation."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(SIZE, 7, rngs=rngs)
+        self.norm = nnx.BatchNorm(7, rngs=rngs)
+        self.head = nnx.Linear(7, N_WAY, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(jnp.tanh(self.norm(self.first(x))))
+
+
+class Dropping(nn.Module):
+    """A net with dropout."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(N_WAY)(nn.Dropout(0.3)(jnp.tanh(nn.Dense(7)(x))))
 
 
 def of_images(learner):
@@ -51,6 +81,7 @@ class Row(NamedTuple):
     has_true_gradient: bool = True  # False: the derivative of `loss` is a direction of its own
     is_order_free: bool = True  # shuffling the support set changes nothing
     is_mean_query_loss: bool = True  # the value of `loss` is the query loss after adaptation
+    drops: bool = False  # `loss` draws a dropout for every row, `adapt` and `predict` do not
 
 
 RULE = jaxmeta.rules.sgd(0.3)
@@ -58,6 +89,10 @@ ROWS = {
     "maml": Row(jaxmeta.maml(net(), rule=RULE, inner_steps=2)),
     "maml, adam": Row(
         jaxmeta.maml(net(), rule=jaxmeta.rules.from_optax(optax.adam(0.1, eps=0.01)), inner_steps=2)
+    ),
+    "maml, plain pair with BatchNorm": Row(jaxmeta.maml(plain_pair(), rule=RULE, inner_steps=2)),
+    "maml, dropout": Row(
+        jaxmeta.maml(Dropping(), rule=RULE, inner_steps=2), is_mean_query_loss=False, drops=True
     ),
     # FOMAML leaves second derivatives out of its meta-gradient.
     "fomaml": Row(jaxmeta.fomaml(net(), rule=RULE, inner_steps=2), has_true_gradient=False),
@@ -105,6 +140,10 @@ ROWS = {
     "prototypical": Row(jaxmeta.prototypical(net())),
     "prototypical, cosine": Row(jaxmeta.prototypical(net(), distance=cosine)),
     "prototypical, refined": Row(jaxmeta.prototypical(net(), refine_steps=2)),
+    "prototypical, NNX with BatchNorm": Row(jaxmeta.prototypical(jaxmeta.from_nnx(NnxNet))),
+    "prototypical, dropout": Row(
+        jaxmeta.prototypical(Dropping()), is_mean_query_loss=False, drops=True
+    ),
     "matching": Row(jaxmeta.matching(net())),
     # The LSTMs read the support rows one after the other.
     "matching, full context": Row(jaxmeta.matching(net(), full_context=True), is_order_free=False),
@@ -195,7 +234,10 @@ def test_interface(row):
     chex.assert_shape(outputs, (N_WAY * Q_QUERIES, N_WAY))
     loss, loss_outputs = jax.jit(row.learner.loss)(params, key, episode)
     chex.assert_shape(loss, ())
-    chex.assert_trees_all_close(outputs, loss_outputs, rtol=1e-5)
+    if row.drops:
+        assert np.abs(outputs - loss_outputs).max() > 1e-3
+    else:
+        chex.assert_trees_all_close(outputs, loss_outputs, rtol=1e-5)
     if row.is_mean_query_loss:
         expected = optax.softmax_cross_entropy(outputs, episode.query.y).mean()
         chex.assert_trees_all_close(loss, expected, rtol=1e-5)
@@ -286,7 +328,15 @@ def test_predictions_are_of_each_query_by_itself(x64, row):
     np.testing.assert_allclose(changed[0], together[0], rtol=1e-12)
 
 
-@learners
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, marks=pytest.mark.slow if "," in name else ())
+        for name, row in ROWS.items()
+        if not row.drops  # What is dropped depends on the number of rows.
+    ],
+    ids=[name for name, row in ROWS.items() if not row.drops],
+)
 def test_padding_and_unlabelled_rows_do_not_count(x64, row):
     params, key, episode = setting(row)
     support, query = episode

@@ -1,8 +1,6 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 import jaxmeta
 from jaxmeta import losses
@@ -74,23 +72,6 @@ def test_make_episode_takes_16_bit_floats():
     x = jnp.ones((2, 3), jnp.bfloat16)
     episode = jaxmeta.make_episode(x, [0, 1], x, [1, 0])
     assert episode.support.x.dtype == jnp.bfloat16
-
-
-def test_from_nnx_gives_the_numbers_of_the_module():
-    module = nnx.Linear(3, 2, rngs=nnx.Rngs(1))
-    net = jaxmeta.from_nnx(module)
-    x = jax.random.normal(jax.random.key(0), (4, 3))
-    params = net.init(jax.random.key(7), x)
-    np.testing.assert_array_equal(net.apply(params, x), x @ module.kernel[...] + module.bias[...])
-
-
-def test_from_nnx_builds_from_the_key():
-    net = jaxmeta.from_nnx(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
-    x = jnp.ones((1, 3))
-    first, second = (net.init(jax.random.key(seed), x) for seed in (0, 1))
-    assert not np.array_equal(first["kernel"], second["kernel"])
-    grads = jax.grad(lambda params: net.apply(params, x).sum())(first)
-    np.testing.assert_array_equal(grads["bias"], [1, 1])
 
 
 def test_mean_loss_leaves_out_padding_and_unlabelled_rows():

@@ -42,7 +42,9 @@ FLOORS = [
     {"cli", "__main__"},
     {"export", "huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
-    {"datasets", "episodes", "inner", "networks", "losses", "padding"},
+    {"datasets", "episodes", "inner", "networks", "losses", "transforms"},
+    {"nnx_modules", "padding"},
+    {"net"},
     {"learner"},
 ]
 

@@ -11,7 +11,6 @@ import optax
 
 import jaxmeta
 from jaxmeta import recipes
-from jaxmeta.networks.normalisation import without_statistics
 
 OUTER_LR = 1e-3
 
@@ -75,9 +74,10 @@ def learner_and_tasks(workload):
 def _prototypical(workload):
     """Support and query set each normalised by itself, as the peers do."""
     learner = jaxmeta.prototypical(jaxmeta.networks.conv4(width=workload.width))
+    learner = jaxmeta.transductive(learner)
 
     def loss(params, key, episode):
-        adapted = without_statistics(learner.adapt(params, key, episode.support))
+        adapted = learner.adapt(params, key, episode.support)
         outputs = learner.predict(params, adapted, episode.query.x)
         return jnp.mean(optax.softmax_cross_entropy(outputs, episode.query.y)), outputs
 

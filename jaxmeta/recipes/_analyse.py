@@ -11,11 +11,12 @@ import optax
 from jaxmeta import analysis
 from jaxmeta.learner import Examples
 from jaxmeta.losses import mean_loss
-from jaxmeta.networks.normalisation import without_statistics
+from jaxmeta.net import as_net
 from jaxmeta.recipes._learners import Anil, Imaml, Maml, MetaLstm, MetaSgd, Reptile
 from jaxmeta.recipes._recipe import Images
 from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream
 from jaxmeta.training.checkpoint import write_json
+from jaxmeta.transforms import transductive
 
 ANALYSIS = "analysis.json"
 MINIBATCHES, ORDER = 4, 30
@@ -53,10 +54,10 @@ def analyse_run(run_dir: str | Path) -> Analysis:
         loss_fn, n_outputs = optax.softmax_cross_entropy, recipe.task.n_way
     else:
         loss_fn, n_outputs = optax.squared_error, 1
-    net = recipe.net.build(n_outputs)
+    net = as_net(recipe.net.build(n_outputs))
 
     def task_loss(weights, examples):
-        return mean_loss(loss_fn, net.apply(without_statistics(weights), examples.x), examples)
+        return mean_loss(loss_fn, net.apply(weights, examples.x), examples)
 
     key_task, key_rows, key_learner, key_probe = jax.random.split(key, 4)
     episode = next(iter(experiment.meta_test.values()))(key_task)
@@ -68,7 +69,8 @@ def analyse_run(run_dir: str | Path) -> Analysis:
         )
         for label, weights in (("untrained", start), ("trained", params))
     }
-    adapted = without_statistics(experiment.at_test.adapt(params, key_learner, episode.support))
+    learner = transductive(experiment.at_test)  # The weights alone, without statistics.
+    adapted = learner.adapt(params, key_learner, episode.support)
     losses = {
         "task loss before adaptation": (lambda w: task_loss(w, episode.support), params.net),
         "task loss after adaptation": (lambda w: task_loss(w, episode.support), adapted),

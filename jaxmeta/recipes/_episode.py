@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.learner import Episode
-from jaxmeta.networks.normalisation import record
+from jaxmeta.net import as_net
 from jaxmeta.recipes._metric import METRIC
 from jaxmeta.recipes._recipe import Images, Recipe
 from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream
@@ -62,9 +62,9 @@ def _projection(recipe: Recipe, params: Any, episode: Episode):
     """The two principal components of the embeddings of an episode."""
     if not isinstance(recipe.learner, METRIC):
         return None, None
-    embed, weights = recipe.net.build(None), recipe.learner.embedding(params)
-    support, statistics = record(embed, weights, episode.support.x)
-    query = embed.apply({**weights, **statistics}, episode.query.x)
+    embed, weights = as_net(recipe.net.build(None)), recipe.learner.embedding(params)
+    support, statistics = embed.observe(weights, episode.support)
+    query = embed.apply(embed.under(weights, statistics), episode.query.x)
     rows = np.asarray(jnp.concatenate([support, query]), np.float64)
     rows = rows.reshape(len(rows), -1)
     left, spread, _ = np.linalg.svd(rows - rows.mean(0), full_matrices=False)

@@ -8,7 +8,8 @@ import optax
 import jaxmeta.learners.gradient as gradient
 from jaxmeta import losses
 from jaxmeta.inner import rules
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
+from jaxmeta.net import NetLike
 
 Derivative = Literal["reverse", "forward_over_reverse", "first_order"]
 
@@ -28,7 +29,7 @@ class Maml:
     transductive: bool = False
     """train with the query set's own batch statistics"""
 
-    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+    def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps."""
         return gradient.maml(
             net,
@@ -111,7 +112,7 @@ class MamlPlusPlus:
     derivative: Derivative = "forward_over_reverse"
     """second order in one of two ways, or first order"""
 
-    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+    def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps, at most those of training."""
         return gradient.maml_plus_plus(
             net,
@@ -138,7 +139,7 @@ class Cavia:
     derivative: Derivative = "forward_over_reverse"
     """second order in one of two ways, or first order"""
 
-    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+    def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps."""
         return gradient.cavia(
             net,
@@ -167,7 +168,7 @@ class Imaml:
     damping: float = 0.0
     """added to the linear system"""
 
-    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+    def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps."""
         return gradient.imaml(
             net,
@@ -193,7 +194,7 @@ class MetaLstm:
     test_inner_steps: int = 12
     """updates at test"""
 
-    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+    def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many updates."""
         return gradient.meta_lstm(
             net,
@@ -221,7 +222,7 @@ class LearnedOptimizer:
     test_inner_steps: int = 100
     """updates at test"""
 
-    def build(self, net: Net, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
+    def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many updates."""
         rule = rules.coordinatewise_lstm(
             self.hidden,

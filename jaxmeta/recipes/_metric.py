@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import jaxmeta.learners.metric as metric
 from jaxmeta import networks
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
+from jaxmeta.net import NetLike
 
 
 class _Embedded:
@@ -25,7 +26,7 @@ class Prototypical:
     refine_steps: int = 0
     """times the unlabelled support images are shared among the class means"""
 
-    def build(self, embed: Net) -> Learner:
+    def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
         distance = {"squared_euclidean": metric.squared_euclidean, "cosine": metric.cosine}
         return metric.prototypical(
@@ -48,7 +49,7 @@ class Matching(_Embedded):
     scale: float = 10.0
     """factor of the cosines; the paper's is 1"""
 
-    def build(self, embed: Net) -> Learner:
+    def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
         return metric.matching(
             embed,
@@ -62,7 +63,7 @@ class Matching(_Embedded):
 class Siamese(_Embedded):
     """Siamese networks."""
 
-    def build(self, embed: Net) -> Learner:
+    def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
         return metric.siamese(embed)
 
@@ -78,7 +79,7 @@ class Relation(_Embedded):
     padding: Literal["SAME", "VALID"] = "SAME"
     """of the comparison's convolutions"""
 
-    def build(self, embed: Net) -> Learner:
+    def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
         compare = networks.relation_head(
             width=self.compare_width, hidden=self.hidden, padding=self.padding
@@ -95,7 +96,7 @@ class Ridge(_Embedded):
     scale: float = 1.0
     """where the learned scale of the logits starts"""
 
-    def build(self, embed: Net) -> Learner:
+    def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
         return metric.ridge(embed, lam=self.lam, scale=self.scale)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Net
+from jaxmeta.net import NetLike, as_net
 from jaxmeta.rl._rollout import rollout
 from jaxmeta.rl.advantages import (
     deviation,
@@ -45,7 +45,7 @@ class _Data(NamedTuple):
 
 
 def maml_rl(
-    net: Net,
+    net: NetLike,
     environment: Environment,
     *,
     inner_lr: float = 0.1,
@@ -100,6 +100,7 @@ def maml_rl(
     if test_inner_lrs is None:
         test_inner_lrs = (inner_lr, inner_lr / 2, inner_lr / 2)
     actions = environment.actions
+    net = as_net(net)
 
     def init(key, task):
         key_net, key_reset = jax.random.split(key)

@@ -11,9 +11,10 @@ import numpy as np
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner, check_classes, check_labels
 from jaxmeta.losses import accuracy, wide
-from jaxmeta.networks.normalisation import has_statistics, without_statistics
 from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.tracing import jit_passing_constants
+from jaxmeta.transforms import one_query_at_a_time
+from jaxmeta.transforms import transductive as all_together
 
 
 class Evaluation(NamedTuple):
@@ -46,11 +47,10 @@ def evaluate(
       sample: `key -> Episode`, jittable.
       n_episodes: number of episodes.
       key: seed of the episodes.
-      transductive: False classifies each query as if it came alone: batch statistics come from the
-        support set (for learners that do not record them, from the support set plus that query).
-        True hands over the query set whole and drops recorded statistics, so that batch
-        normalisation uses the query set's, as in many papers; a warning says so where both are the
-        same, for want of batch statistics.
+      transductive: False tests `jaxmeta.one_query_at_a_time(learner)`: batch statistics come from
+        the support set (for learners that keep none, from the support set plus that query). True
+        tests `jaxmeta.transductive(learner)`: batch normalisation uses the query set's, as in many
+        papers; a warning says so where both are the same, for want of batch statistics.
       metric: `(outputs, query examples) -> scalar`; `jaxmeta.losses.squared_error` for regression.
       episodes_at_once: episodes batched together by `vmap`.
 
@@ -85,21 +85,23 @@ def make_evaluate(
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
     check_sample(sample)
-    predict = _predict_together if transductive else _predict_alone
+    tested = (all_together if transductive else one_query_at_a_time)(learner)
 
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
         check_labels(**episode._asdict())
         _check_fixed_classes(episode)
-        adapted = learner.adapt(params, key_learner, episode.support)
-        outputs = predict(learner, params, adapted, episode)
+        adapted = tested.adapt(params, key_learner, episode.support)
+        outputs = tested.predict(params, adapted, episode.query.x)
         value = jnp.asarray(metric(outputs, episode.query))
         if value.shape:
             raise ValueError(
                 f"metric must give one number for an episode, got shape {value.shape}: take a mean."
             )
-        is_alike = transductive and _is_alike(learner, params, adapted, episode, outputs)
+        is_alike = transductive and _is_alike(
+            learner, params, key_learner, episode, adapted, outputs
+        )
         return wide(value), jnp.all(jnp.isfinite(outputs)), is_alike
 
     compiled = over_episodes(score, n_episodes, episodes_at_once)
@@ -134,10 +136,11 @@ def make_evaluate(
     return run
 
 
-def _is_alike(learner, params, adapted, episode, outputs):
+def _is_alike(learner, params, key, episode, adapted, outputs):
     """Whether the first query's outputs are the same in company of the support set alone."""
-    if has_statistics(adapted):
-        return False
+    whole = jax.eval_shape(learner.adapt, params, key, episode.support)
+    if jax.tree.structure(whole) != jax.tree.structure(adapted):
+        return False  # It keeps batch statistics, and `transductive` has left them out.
     x = jnp.concatenate([episode.support.x, episode.query.x[:1]])
     alone = learner.predict(params, adapted, x)[-1]
     return jnp.max(jnp.abs(alone - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
@@ -168,18 +171,3 @@ def over_episodes(
         return jax.lax.map(lambda key: score(params, key), keys, batch_size=batch_size)
 
     return jit_passing_constants(scores)
-
-
-def _predict_together(learner, params, adapted, episode):
-    return learner.predict(params, without_statistics(adapted), episode.query.x)
-
-
-def _predict_alone(learner, params, adapted, episode):
-    """Each query by itself, where need be in company of the support set."""
-    company = episode.support.x[:0] if has_statistics(adapted) else episode.support.x
-
-    def predict_one(x):
-        batch = jnp.concatenate([company, x[None]])
-        return learner.predict(params, adapted, batch)[-1]
-
-    return jax.vmap(predict_one)(episode.query.x)

@@ -5,6 +5,7 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxmeta.learner import Examples
+from jaxmeta.net import as_net
 from jaxmeta.networks import (
     Encoder,
     _conv4,
@@ -16,14 +17,7 @@ from jaxmeta.networks import (
     mlp,
     resnet12,
 )
-from jaxmeta.networks.normalisation import (
-    BatchNorm,
-    has_statistics,
-    normalised_by,
-    record,
-    record_set,
-    without_statistics,
-)
+from jaxmeta.networks.normalisation import BatchNorm
 
 pytestmark = pytest.mark.usefixtures("optimised")
 ONE_PASS = pytest.mark.parametrize("many_channels", [1, 100], ids=["one pass", "pairwise"])
@@ -186,10 +180,14 @@ def test_batch_norm_against_numpy(x64):
         return (x - mean) / np.sqrt(variance + 1e-5) * [2.0, 3.0] + [1.0, -1.0]
 
     np.testing.assert_allclose(norm.apply(params, x), by(x), rtol=1e-10, atol=1e-12)
-    named = normalised_by(params, record(norm, params, support)[1])
+    net = as_net(norm)
+    named = net.under(params, net.observe(params, Examples(jnp.asarray(support), None))[1])
     np.testing.assert_allclose(norm.apply(named, x), by(support), rtol=1e-10, atol=1e-12)
-    assert has_statistics(named) and not has_statistics(params)
-    np.testing.assert_array_equal(norm.apply(without_statistics(named), x), norm.apply(params, x))
+    np.testing.assert_array_equal(net.apply(params, x), norm.apply(params, x))
+    np.testing.assert_array_equal(net.apply(named, x), norm.apply(named, x))
+    outputs, again = net.observe(named, Examples(jnp.asarray(x), None))  # Of another set.
+    np.testing.assert_allclose(outputs, by(x), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(again["statistics"]["mean"], x.mean((0, 1, 2)), rtol=1e-10)
 
 
 @pytest.mark.parametrize("settings, width", [({}, 640), ({"spatial_mean": False}, 16000)])
@@ -242,10 +240,11 @@ def test_padding_does_not_count_in_batch_norm(x64):
     x, is_valid = rng.normal(size=(5, 3, 3, 2)), np.array([True, False, True, True, False])
     norm = BatchNorm()
     params = norm.init(jax.random.key(0), x)
-    expected, statistics = record(norm, params, x[is_valid])
+    net = as_net(norm)
+    expected, statistics = net.observe(params, Examples(jnp.asarray(x[is_valid]), None))
     holes = np.where(is_valid[:, None, None, None], x, np.nan)
-    outputs, same = record_set(
-        norm, params, Examples(jnp.asarray(holes), jnp.zeros((5, 1)), jnp.asarray(is_valid))
+    outputs, same = net.observe(
+        params, Examples(jnp.asarray(holes), jnp.zeros((5, 1)), jnp.asarray(is_valid))
     )
     np.testing.assert_allclose(outputs[is_valid], expected, rtol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), same, statistics)
@@ -268,7 +267,8 @@ def test_pooling_before_the_normalisation_is_pooling_after_it(
         }
     }
     if recorded:
-        params = normalised_by(params, record(plain, params, other)[1])
+        net = as_net(plain)
+        params = net.under(params, net.observe(params, Examples(other, None))[1])
 
     def after(params, x):
         return jnp.sum(jnp.sin(max_pool(plain.apply(params, x, is_valid))))
@@ -301,15 +301,6 @@ def test_the_derivatives_of_batch_norm(x64):
 def test_init_has_parameters_only():
     params = conv4(5, width=2).init(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))
     assert set(params) == {"params"}
-
-
-def test_a_net_without_batch_norm_has_no_statistics():
-    net = mlp(2)
-    params = net.init(jax.random.key(0), jnp.zeros((3, 4)))
-    outputs, statistics = record(net, params, jnp.ones((3, 4)))
-    assert statistics == {}
-    np.testing.assert_array_equal(outputs, net.apply(params, jnp.ones((3, 4))))
-    assert normalised_by(params, {}) is params
 
 
 def test_sinusoid_net_has_the_paper_s_sizes():

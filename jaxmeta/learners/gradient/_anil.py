@@ -8,13 +8,14 @@ Differs from the paper: nothing known. Its test without a head (NIL) is not here
 import optax
 
 from jaxmeta.inner import UpdateRule, rules
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import maml
 from jaxmeta.losses import LossFn
+from jaxmeta.net import NetLike
 
 
 def anil(
-    net: Net,
+    net: NetLike,
     *,
     rule: UpdateRule = rules.sgd(0.01),
     inner_steps: int = 5,

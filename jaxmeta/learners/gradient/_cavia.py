@@ -14,9 +14,9 @@ import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner
-from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss, set_loss
-from jaxmeta.losses import LossFn
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.learners.gradient._maml import GradientParams, set_loss
+from jaxmeta.losses import LossFn, query_loss
+from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
@@ -27,6 +27,7 @@ class ContextAdapted(NamedTuple):
     statistics: Any  # of the support set in the net, {} without batch normalisation
 
 
+@random_in_loss("net")
 def cavia(
     net: Any,
     *,
@@ -60,6 +61,7 @@ def cavia(
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
     if context_size < 1:
         raise ValueError(f"context_size must be >= 1, got {context_size}.")
+    net = as_net(net)
 
     def init(key, episode):
         key_net, key_rule = jax.random.split(key)
@@ -67,7 +69,7 @@ def cavia(
         weights = net.init(key_net, episode.support.x, zeros)
         return GradientParams(weights, rule.init_params(key_rule, zeros))
 
-    def adapt(params, key, support):
+    def train(params, key, support):
         del key  # The inner loop is deterministic.
 
         def support_loss(context, _):
@@ -82,10 +84,14 @@ def cavia(
             derivative=derivative,
             remat=remat,
         )
-        return ContextAdapted(context, record_set(net, params.net, support, context)[1])
+        return ContextAdapted(context, {})
+
+    def adapt(params, key, support):
+        context = train(params, key, support).context
+        return ContextAdapted(context, net.observe(params.net, support, context)[1])
 
     def predict(params, adapted, x):
-        return net.apply(normalised_by(params.net, adapted.statistics), x, adapted.context)
+        return net.apply(net.under(params.net, adapted.statistics), x, adapted.context)
 
-    loss = gradient_loss(adapt, predict, loss_fn, transductive)
+    loss = query_loss(train if transductive else adapt, predict, loss_fn)
     return ignoring_padding(Learner(init, adapt, predict, loss))

@@ -12,15 +12,16 @@ import math
 import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, proximal_solution, rules
-from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import GradientParams, gradient_loss, set_loss
-from jaxmeta.losses import LossFn
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.learner import Learner
+from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
+from jaxmeta.losses import LossFn, query_loss
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
+@random_in_loss("net")
 def imaml(
-    net: Net,
+    net: NetLike,
     *,
     rule: UpdateRule = rules.sgd(0.1),
     inner_steps: int = 16,
@@ -44,7 +45,7 @@ def imaml(
       cg_steps: conjugate-gradient steps at most.
       damping: added to the identity in the linear system.
       loss_fn: loss per example, as optax's.
-      transductive: normalise the query set of `loss` by its own batch statistics.
+      transductive: as for `maml`.
 
     Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
 
@@ -59,12 +60,14 @@ def imaml(
         if value < 0:
             raise ValueError(f"{name} must be >= 0, got {value}.")
 
+    net = as_net(net)
+
     def init(key, episode):
         return GradientParams(net.init(key, episode.support.x), {})
 
-    def adapt(params, key, support):
+    def train(params, key, support):
         del key  # The solver is deterministic.
-        weights = proximal_solution(
+        return proximal_solution(
             rule,
             lambda weights: set_loss(net, weights, support, loss_fn),
             params.net,
@@ -73,11 +76,13 @@ def imaml(
             cg_steps=cg_steps,
             damping=damping,
         )
-        return normalised_by(weights, record_set(net, weights, support)[1])
+
+    def adapt(params, key, support):
+        return observed(net, train(params, key, support), support)
 
     def predict(params, adapted, x):
         del params
         return net.apply(adapted, x)
 
-    loss = gradient_loss(adapt, predict, loss_fn, transductive)
+    loss = query_loss(train if transductive else adapt, predict, loss_fn)
     return ignoring_padding(Learner(init, adapt, predict, loss))

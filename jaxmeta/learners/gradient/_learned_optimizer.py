@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import GradientParams, set_loss
+from jaxmeta.learner import Learner
+from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
+@random_in_loss("net")
 def learned_optimizer(
-    net: Net,
+    net: NetLike,
     *,
     rule: UpdateRule | None = None,
     inner_steps: int = 100,
@@ -51,6 +52,7 @@ def learned_optimizer(
     if inner_steps < 1:
         raise ValueError(f"inner_steps must be >= 1, got {inner_steps}.")
     windowed = rules.truncated(whole, unroll)
+    net = as_net(net)
 
     def init(key, episode):
         key_net, key_rule = jax.random.split(key)
@@ -69,10 +71,7 @@ def learned_optimizer(
         )
 
     def adapt(params, key, support):
-        return normalised(train(params, key, support)[0], support)
-
-    def normalised(weights, support):
-        return normalised_by(weights, record_set(net, weights, support)[1])
+        return observed(net, train(params, key, support)[0], support)
 
     def predict(params, adapted, x):
         del params
@@ -82,10 +81,10 @@ def learned_optimizer(
         support, query = episode
 
         def query_loss(weights, _):
-            outputs = net.apply(normalised(weights, support), query.x)
+            outputs = net.apply(observed(net, weights, support), query.x)
             return mean_loss(loss_fn, outputs, query)
 
         weights, losses = train(params, key, support, query_loss)
-        return jnp.mean(losses), net.apply(normalised(weights, support), query.x)
+        return jnp.mean(losses), net.apply(observed(net, weights, support), query.x)
 
     return ignoring_padding(Learner(init, adapt, predict, loss))

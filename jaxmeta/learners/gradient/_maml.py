@@ -13,9 +13,9 @@ import jax
 import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Examples, Learner, Net
-from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set, without_statistics
+from jaxmeta.learner import Examples, Learner
+from jaxmeta.losses import LossFn, mean_loss, query_loss
+from jaxmeta.net import Net, NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
@@ -26,8 +26,9 @@ class GradientParams(NamedTuple):
     rule: Any  # what the update rule learns, {} for plain gradient descent
 
 
+@random_in_loss("net")
 def maml(
-    net: Net,
+    net: NetLike,
     *,
     rule: UpdateRule = rules.sgd(0.01),
     inner_steps: int = 5,
@@ -52,8 +53,9 @@ def maml(
       remat: keep only each step's weights for the backward pass: memory flat in `inner_steps`.
       adaptable: which weights the inner loop moves, by path, such as
         `lambda path: "head" in path`; None moves all.
-      transductive: in `loss`, normalise the query set by its own batch statistics, as the paper's
-        code does, and not by the support set's. `predict` never does.
+      transductive: train so: in `loss`, normalise the query set by its own batch statistics, as
+        the paper's code does, and not by the support set's. `adapt` and `predict` stay as they
+        are; `jaxmeta.transductive` is for those.
 
     Returns a `Learner` with `GradientParams`, whose adapted value is the net's parameters after
     adaptation, together with the support set's statistics where the net normalises by batch.
@@ -73,6 +75,7 @@ def maml(
       (1, 2)
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
+    net = as_net(net)
 
     def init(key, episode):
         key_net, key_rule = jax.random.split(key)
@@ -80,7 +83,7 @@ def maml(
         moving, _ = partition(weights, adaptable)
         return GradientParams(weights, rule.init_params(key_rule, moving))
 
-    def adapt(params, key, support):
+    def train(params, key, support):
         del key  # The inner loop is deterministic.
         moving, frozen = partition(params.net, adaptable)
 
@@ -96,19 +99,21 @@ def maml(
             derivative=derivative,
             remat=remat,
         )
-        weights = combine(moving, frozen)
-        return normalised_by(weights, record_set(net, weights, support)[1])
+        return combine(moving, frozen)
+
+    def adapt(params, key, support):
+        return observed(net, train(params, key, support), support)
 
     def predict(params, adapted, x):
         del params
         return net.apply(adapted, x)
 
-    loss = gradient_loss(adapt, predict, loss_fn, transductive)
+    loss = query_loss(train if transductive else adapt, predict, loss_fn)
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def fomaml(
-    net: Net,
+    net: NetLike,
     *,
     rule: UpdateRule = rules.sgd(0.01),
     inner_steps: int = 5,
@@ -134,21 +139,13 @@ def fomaml(
 
 def set_loss(net: Net, weights: Any, examples: Examples, loss_fn: LossFn, *context: jax.Array):
     """Mean loss of a set under its own batch statistics."""
-    outputs, _ = record_set(net, weights, examples, *context)
+    outputs, _ = net.observe(weights, examples, *context)
     return mean_loss(loss_fn, outputs, examples)
 
 
-def gradient_loss(adapt, predict, loss_fn: LossFn, transductive: bool):
-    """Query loss after adaptation, the query set normalised as `transductive` says."""
-
-    def loss(params, key, episode):
-        adapted = adapt(params, key, episode.support)
-        if transductive:
-            adapted = without_statistics(adapted)
-        outputs = predict(params, adapted, episode.query.x)
-        return mean_loss(loss_fn, outputs, episode.query), outputs
-
-    return loss
+def observed(net: Net, weights: Any, support: Examples) -> Any:
+    """The weights under the support set's batch statistics."""
+    return net.under(weights, net.observe(weights, support)[1])
 
 
 def partition(weights, adaptable):

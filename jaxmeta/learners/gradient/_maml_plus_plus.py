@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.inner import check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import combine, set_loss
+from jaxmeta.learner import Learner
+from jaxmeta.learners.gradient._maml import combine, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
@@ -30,8 +30,9 @@ class PlusPlusParams(NamedTuple):
     step: jax.Array  # float32, meta-steps done; `counting_steps` moves it, no gradient does
 
 
+@random_in_loss("net")
 def maml_plus_plus(
-    net: Net,
+    net: NetLike,
     *,
     lr: float = 0.1,
     inner_steps: int = 5,
@@ -70,6 +71,7 @@ def maml_plus_plus(
         raise ValueError(f"inner_steps must be >= 1, got {inner_steps}.")
     if annealing_steps < 0:
         raise ValueError(f"annealing_steps must be >= 0, got {annealing_steps}.")
+    net = as_net(net)
     rule = rules.per_layer_per_step_sgd(lr, inner_steps)
 
     def init(key, episode):
@@ -113,12 +115,9 @@ def maml_plus_plus(
         )
         return at(moving, inner_steps - 1), seen
 
-    def normalised(weights, support):
-        return normalised_by(weights, record_set(net, weights, support)[1])
-
     def adapt(params, key, support):
         del key  # The inner loop is deterministic.
-        return normalised(train(params, support)[0], support)
+        return observed(net, train(params, support)[0], support)
 
     def predict(params, adapted, x):
         del params
@@ -129,7 +128,7 @@ def maml_plus_plus(
         support, query = episode
 
         def outputs_of(weights):
-            weights = weights if transductive else normalised(weights, support)
+            weights = weights if transductive else observed(net, weights, support)
             return net.apply(weights, query.x)
 
         _, outputs = train(params, support, outputs_of)  # [T, Q, N]

@@ -9,13 +9,14 @@ weights, where the paper averages those met along the inner loop.
 import optax
 
 from jaxmeta.inner import rules
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import maml
 from jaxmeta.losses import LossFn
+from jaxmeta.net import NetLike
 
 
 def meta_lstm(
-    net: Net,
+    net: NetLike,
     *,
     hidden: int = 20,
     forget_bias: tuple[float, float] = (4.0, 5.0),
@@ -37,7 +38,7 @@ def meta_lstm(
       forget_bias, input_bias: where the gates' biases start; as for `rules.lstm`.
       inner_steps: updates on the whole support set, static; 12 at one shot in the paper, 8 at five.
       loss_fn: loss per example, as optax's.
-      transductive: normalise the query set of `loss` by its own batch statistics.
+      transductive: as for `maml`.
 
     Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
 

@@ -8,13 +8,14 @@ Differs from the paper: every rate starts at the same given value, not at a rand
 import optax
 
 from jaxmeta.inner import rules
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import maml
 from jaxmeta.losses import LossFn
+from jaxmeta.net import NetLike
 
 
 def meta_sgd(
-    net: Net,
+    net: NetLike,
     *,
     lr: float = 0.01,
     inner_steps: int = 1,

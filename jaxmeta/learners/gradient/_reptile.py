@@ -11,21 +11,21 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner, Net
-from jaxmeta.learners.gradient._maml import GradientParams, set_loss
+from jaxmeta.learner import Learner
+from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set, without_statistics
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
+@random_in_loss("net")
 def reptile(
-    net: Net,
+    net: NetLike,
     *,
     rule: UpdateRule = rules.sgd(0.01),
     inner_steps: int = 5,
     batch_size: int | None = None,
     loss_fn: LossFn = optax.softmax_cross_entropy,
-    transductive: bool = False,
 ) -> Learner:
     """Moves the initialisation towards the weights that each task's training ends at.
 
@@ -40,7 +40,6 @@ def reptile(
       batch_size: support rows per step, drawn by shuffling the support set anew each time it has
         been gone through, without its padding; None takes all of them at every step.
       loss_fn: loss per example, as optax's.
-      transductive: normalise the query set of `loss` by its own batch statistics.
 
     Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
 
@@ -50,6 +49,7 @@ def reptile(
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1, got {batch_size}.")
+    net = as_net(net)
 
     def init(key, episode):
         key_net, key_rule = jax.random.split(key)
@@ -77,8 +77,7 @@ def reptile(
         return weights
 
     def adapt(params, key, support):
-        weights = train(params, key, support)
-        return normalised_by(weights, record_set(net, weights, support)[1])
+        return observed(net, train(params, key, support), support)
 
     def predict(params, adapted, x):
         del params
@@ -86,9 +85,8 @@ def reptile(
 
     def loss(params, key, episode):
         fixed = jax.lax.stop_gradient(params)
-        adapted = adapt(fixed, key, episode.support)
-        weights = without_statistics(adapted)
-        outputs = predict(fixed, weights if transductive else adapted, episode.query.x)
+        weights = train(fixed, key, episode.support)
+        outputs = predict(fixed, observed(net, weights, episode.support), episode.query.x)
         value = mean_loss(loss_fn, outputs, episode.query)
         direction = jax.tree.map(jnp.subtract, fixed.net, weights)
         carrier = optax.tree.vdot(params.net, direction)

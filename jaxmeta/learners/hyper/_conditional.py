@@ -15,8 +15,8 @@ import optax
 from jaxmeta.learner import Learner
 from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, mean_loss, query_loss, wide
+from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.networks import set_encoder
-from jaxmeta.networks.normalisation import normalised_by, of_valid_rows, record
 from jaxmeta.padding import ignoring_padding
 
 
@@ -34,6 +34,7 @@ class Gaussian(NamedTuple):
     sigma: jax.Array  # [M, D] standard deviation, in target units
 
 
+@random_in_loss("net", "encoder")
 def conditional(
     net: Any,
     *,
@@ -65,7 +66,8 @@ def conditional(
       ValueError: `least_sigma` is not in [0, 1); by `loss`, the net's outputs are not twice as wide
         as the targets where it is given.
     """
-    encoder = set_encoder() if encoder is None else encoder
+    net = as_net(net)
+    encoder = as_net(set_encoder() if encoder is None else encoder, "encoder")
     if least_sigma is not None and not 0 <= least_sigma < 1:
         raise ValueError(f"least_sigma must be in [0, 1), got {least_sigma}.")
 
@@ -79,9 +81,8 @@ def conditional(
     def adapt(params, key, support):
         del key  # One pass, without randomness.
         rows = zeroed(support)
-        with of_valid_rows(support.is_valid):
-            context = encoder.apply(params["encoder"], *rows)
-            return Conditioning(context, record(net, params["net"], rows.x, context)[1])
+        context, _ = encoder.observe(params["encoder"], support, rows.y, rows.is_valid)
+        return Conditioning(context, net.observe(params["net"], support, context)[1])
 
     def predict(params, adapted, x):
         if least_sigma is None:
@@ -119,7 +120,7 @@ def predictive(
     Raises:
       ValueError: the net's outputs are not `[M, 2 D]`.
     """
-    outputs = _outputs(net, params, adapted, x)
+    outputs = _outputs(as_net(net), params, adapted, x)
     if outputs.ndim != 2 or outputs.shape[1] % 2:
         raise ValueError(
             f"with least_sigma the net must give [M, 2 D], mean and s, got shape {outputs.shape}."
@@ -155,4 +156,4 @@ def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:
 
 
 def _outputs(net, params, adapted, x):
-    return net.apply(normalised_by(params["net"], adapted.statistics), x, adapted.context)
+    return net.apply(net.under(params["net"], adapted.statistics), x, adapted.context)

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, query_loss
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import set_encoder
-from jaxmeta.networks.normalisation import normalised_by, of_valid_rows, record
 from jaxmeta.networks.weight_generator import WeightGenerator
 from jaxmeta.padding import ignoring_padding
 
@@ -32,8 +32,9 @@ class GeneratedWeights(NamedTuple):
     statistics: Any  # of the support set in the target, {} without batch normalisation
 
 
+@random_in_loss("target", "encoder")
 def hypernetwork(
-    target: Net,
+    target: NetLike,
     *,
     encoder: Any = None,
     generated: Callable[[tuple[str, ...]], bool] | None = None,
@@ -69,7 +70,8 @@ def hypernetwork(
       ValueError: a number is below 1, the last of `hidden` below 2, or `generated` chooses no
         weight (by `init`).
     """
-    encoder = set_encoder() if encoder is None else encoder
+    target = as_net(target, "target")
+    encoder = as_net(set_encoder() if encoder is None else encoder, "encoder")
     for name, numbers in (
         ("chunk_size", [1 if chunk_size is None else chunk_size]),
         ("hidden", list(hidden)),
@@ -125,18 +127,17 @@ def hypernetwork(
         del key  # One pass, without randomness.
         rows = zeroed(support)
         _, emitted, _, generator = plan(rows.x)
-        with of_valid_rows(support.is_valid):
-            code = encoder.apply(params["encoder"], *rows)
-            entries = generator.apply(params["generator"], code)
-            weights = {}
-            for (name, shape), values in zip(emitted.items(), entries, strict=True):
-                if _is_kernel(name, shape):
-                    weights[name] = values.reshape(shape) / math.sqrt(math.prod(shape[:-1]))
-                else:
-                    part = params["gains"][name] * values.reshape(shape)
-                    weights[name] = params["learned"][name] + part
-            whole = assembled(params, weights, rows.x)
-            return GeneratedWeights(weights, record(target, whole, rows.x)[1])
+        code, _ = encoder.observe(params["encoder"], support, rows.y, rows.is_valid)
+        entries = generator.apply(params["generator"], code)
+        weights = {}
+        for (name, shape), values in zip(emitted.items(), entries, strict=True):
+            if _is_kernel(name, shape):
+                weights[name] = values.reshape(shape) / math.sqrt(math.prod(shape[:-1]))
+            else:
+                part = params["gains"][name] * values.reshape(shape)
+                weights[name] = params["learned"][name] + part
+        whole = assembled(params, weights, rows.x)
+        return GeneratedWeights(weights, target.observe(whole, support)[1])
 
     def assembled(params, weights, x):
         every, _, structure, _ = plan(x)
@@ -145,7 +146,7 @@ def hypernetwork(
 
     def predict(params, adapted, x):
         weights = assembled(params, adapted.weights, x)
-        return target.apply(normalised_by(weights, adapted.statistics), x)
+        return target.apply(target.under(weights, adapted.statistics), x)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 

@@ -20,9 +20,10 @@ import optax
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, has_label, mean_loss
+from jaxmeta.net import as_net
 from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
-from jaxmeta.networks.normalisation import COLLECTION, BatchNorm
+from jaxmeta.networks.normalisation import BatchNorm
 from jaxmeta.networks.transformer import Encoder
 from jaxmeta.padding import ignoring_padding
 
@@ -120,7 +121,7 @@ def hypertransformer(
             f"got {local} and {shared_features}."
         )
     shared_net = SharedFeatures(shared_features)
-    block = Block()
+    block = as_net(Block())
 
     def generator(tokens, size, convolutions):
         return Generator(
@@ -196,10 +197,8 @@ def hypertransformer(
                 )
                 kernel = as_kernel(slices, x.shape[-1])
                 kernels.append(kernel)
-            x, recorded = block.apply(
-                layer["norm"], x, kernel, support.is_valid, mutable=[COLLECTION]
-            )
-            statistics[name] = recorded[COLLECTION]
+            rows = Examples(x, support.y)
+            x, statistics[name] = block.observe(layer["norm"], rows, kernel, support.is_valid)
         slices, attention["head"] = emit(
             head_generator(x, support.y), params["head"], support, x, features
         )
@@ -207,17 +206,15 @@ def hypertransformer(
             tuple(kernels),
             slices[:, :-1].T,
             slices[:, -1],
-            {COLLECTION: statistics},
+            statistics,
             attention if observe else {},
         )
 
     def predict(params, adapted, x):
         kernels = iter(adapted.kernels)
-        statistics = adapted.statistics.get(COLLECTION, {})
         for name, layer in params["blocks"].items():
             kernel = layer["kernel"] if "kernel" in layer else next(kernels)
-            recorded = {COLLECTION: statistics[name]} if statistics else {}
-            x = block.apply({**layer["norm"], **recorded}, x, kernel)
+            x = block.apply(block.under(layer["norm"], adapted.statistics[name]), x, kernel)
         flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         if flat.shape[1] != len(adapted.head):
             raise ValueError(

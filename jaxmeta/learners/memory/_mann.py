@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Episode, Examples, Learner, Net, check_labels
+from jaxmeta.learner import Episode, Examples, Learner, check_labels
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.losses import LossFn, mean_loss, query_loss
-from jaxmeta.networks.normalisation import normalised_by, record, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
@@ -40,8 +40,9 @@ class Trace(NamedTuple):
     outputs: jax.Array  # [T, N]
 
 
+@random_in_loss("embed")
 def mann(
-    embed: Net | None = None,
+    embed: NetLike | None = None,
     *,
     controller: Controller | None = None,
     memory: Memory | None = None,
@@ -80,6 +81,7 @@ def mann(
       >>> from jaxmeta.learners.memory import feed_forward, lrua
       >>> learner = mann(controller=feed_forward(20), memory=lrua(slots=16, width=8, heads=2))
     """
+    embed = None if embed is None else as_net(embed, "embed")
     machine = _machine(embed, controller or lstm(), memory or lrua())
 
     def adapt(params, key, support):
@@ -89,7 +91,7 @@ def mann(
         order = jax.random.permutation(key, len(support.x))
         statistics = {}
         if embed is not None:
-            _, statistics = record_set(embed, params["embed"], support)
+            _, statistics = embed.observe(params["embed"], support)
         shuffled = jax.tree.map(lambda leaf: leaf[order], support)
         state, _, _ = machine.run(params, machine.start(params, support, statistics), shuffled)
         return state
@@ -109,9 +111,13 @@ def mann(
 
 
 def reads_and_writes(
-    embed: Net | None = None, *, controller: Controller | None = None, memory: Memory | None = None
+    embed: NetLike | None = None,
+    *,
+    controller: Controller | None = None,
+    memory: Memory | None = None,
 ) -> Callable[[Any, Episode], Trace]:
     """What a `mann` of the same arguments does along a stream: `(params, episode) -> Trace`."""
+    embed = None if embed is None else as_net(embed, "embed")
     return _machine(embed, controller or lstm(), memory or lrua()).stream
 
 
@@ -129,7 +135,7 @@ def _machine(embed, controller, memory):
     def embedded(params, statistics, x):
         if embed is None:
             return _flat(x)
-        return embed.apply(normalised_by(params["embed"], statistics), x)
+        return embed.apply(embed.under(params["embed"], statistics), x)
 
     def init(key, episode):
         key_embed, key_controller, key_interface, key_output = jax.random.split(key, 4)
@@ -196,7 +202,7 @@ def _machine(embed, controller, memory):
 
     def stream(params, episode):
         query = episode.query
-        if embed is not None and jax.eval_shape(lambda: record(embed, params["embed"], query.x)[1]):
+        if embed is not None and jax.eval_shape(lambda: embed.observe(params["embed"], query)[1]):
             raise ValueError(
                 "embed must not normalise by its batch on a stream: a prediction would depend on "
                 "inputs that come later."

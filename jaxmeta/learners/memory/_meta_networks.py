@@ -23,7 +23,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
 from jaxmeta.learners.memory._controller import check_size
 from jaxmeta.losses import LossFn, among, is_labelled, per_example, query_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 N_GRADIENTS = 5  # as in the released code
@@ -89,6 +89,16 @@ def meta_networks(
     """
     check_size("hidden", hidden)
     base = embed if base is None else base
+    layers = embed.augmented_layers, base.augmented_layers
+    return _meta_networks(
+        as_net(embed, "embed"), as_net(base, "base"), layers, hidden, preprocess, loss_fn
+    )
+
+
+@random_in_loss("embed", "base")
+def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
+    """`layers`: names of the kernels of both nets that take fast weights."""
+    of_embed, of_base = layers
     cell = nn.OptimizedLSTMCell(hidden)
 
     def init(key, episode):
@@ -137,43 +147,43 @@ def meta_networks(
 
         return {name: one(leaf) for name, leaf in grads.items()}
 
-    def gradients(net, params, statistics, support, weights):
+    def gradients(net, layers, params, statistics, support, weights):
         """Gradients of weighted losses of the slow net: `weights` `[T, S]`, leaves `[T, *kernel]`.
 
         Statistics of a batch are constants of the losses, as of single examples they must be.
         """
 
         def loss(kernels, weights):
-            slow = normalised_by({**params, "params": params["params"] | kernels}, statistics)
+            slow = net.under({**params, "params": params["params"] | kernels}, statistics)
             losses = per_example(loss_fn, net.apply(slow, support.x)[1], support.y)
             return jnp.sum(jnp.where(weights > 0, losses, 0) * weights)
 
-        kernels = {name: params["params"][name] for name in net.augmented_layers}
+        kernels = {name: params["params"][name] for name in layers}
         return jax.vmap(jax.grad(loss), (None, 0))(kernels, weights)
 
     def adapt(params, key, support):
         counts = is_labelled(support)
         statistics = tuple(
-            record_set(net, part, support)[1]
+            net.observe(part, support)[1]
             for net, part in ((embed, params.embed), (base, params.base))
         )
         weights = _groups(key, counts)
-        grads = gradients(embed, params.embed, statistics[0], support, weights)
+        grads = gradients(embed, of_embed, params.embed, statistics[0], support, weights)
         fast = task_level(params.task, grads, jnp.any(weights > 0, axis=1))
         each = jnp.diag(counts.astype(weights.dtype))
-        grads = gradients(base, params.base, statistics[1], support, each)
+        grads = gradients(base, of_base, params.base, statistics[1], support, each)
         values = example_level(params.example, grads)
-        keys, _ = embed.apply(normalised_by(params.embed, statistics[0]), support.x, fast)
+        keys, _ = embed.apply(embed.under(params.embed, statistics[0]), support.x, fast)
         return FastWeights(fast, values, keys, counts, statistics)
 
     def predict(params, adapted, x):
-        of_embed, of_base = adapted.statistics
-        queries, _ = embed.apply(normalised_by(params.embed, of_embed), x, adapted.embed)
+        statistics = adapted.statistics
+        queries, _ = embed.apply(embed.under(params.embed, statistics[0]), x, adapted.embed)
         likeness = among(cosines(queries, adapted.keys), adapted.is_stored)
         # Where nothing is stored the softmax is over nothing, and there are no fast weights.
         attention = jnp.where(adapted.is_stored, jax.nn.softmax(likeness), 0)  # [M, S]
         fast = jax.tree.map(lambda leaf: jnp.tensordot(attention, leaf, 1), adapted.values)
-        slow = normalised_by(params.base, of_base)
+        slow = base.under(params.base, statistics[1])
         return jax.vmap(lambda row, fast: base.apply(slow, row[None], fast)[1][0])(x, fast)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))

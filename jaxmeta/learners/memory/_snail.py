@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, Net, check_labels
+from jaxmeta.learner import Learner, check_labels
 from jaxmeta.losses import LossFn, query_loss
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
-from jaxmeta.networks.normalisation import normalised_by, record_set
 from jaxmeta.padding import ignoring_padding
 
 
@@ -48,8 +48,9 @@ class _Snail(nn.Module):
         return nn.Dense(self.n_way, name="head")(last)
 
 
+@random_in_loss("embed")
 def snail(
-    embed: Net,
+    embed: NetLike,
     *,
     filters: int = 128,
     attention: tuple[tuple[int, int], ...] = ((64, 32), (256, 128), (512, 256)),
@@ -78,6 +79,7 @@ def snail(
       ValueError: a size is below 1; or, when called, the support set is too long or too short for
         the parameters.
     """
+    embed = as_net(embed, "embed")
     temporal_block(2, filters)
     for key_size, value_size in attention:
         causal_attention(key_size, value_size)
@@ -98,7 +100,7 @@ def snail(
     def adapt(params, key, support):
         check_labels(support=support)
         _check_length(params["net"]["params"], len(support.x) + 1)
-        embedded, statistics = record_set(embed, params["embed"], support)
+        embedded, statistics = embed.observe(params["embed"], support)
         steps = _steps(embedded, support.y)
         order = jax.random.permutation(key, len(steps))
         is_valid = support.is_valid
@@ -108,7 +110,7 @@ def snail(
         return Sequence(steps[order], is_valid, statistics)
 
     def predict(params, adapted, x):
-        embedded = embed.apply(normalised_by(params["embed"], adapted.statistics), x)
+        embedded = embed.apply(embed.under(params["embed"], adapted.statistics), x)
         n_way = adapted.steps.shape[1] - embedded.shape[1]
         last = _steps(embedded, jnp.zeros((x.shape[0], n_way), embedded.dtype))
         return net(n_way).apply(params["net"], adapted.steps, last, adapted.is_valid)

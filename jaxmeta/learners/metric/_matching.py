@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import similarity
 from jaxmeta.learners.metric._log_means import log_means
 from jaxmeta.losses import LossFn, among, class_labels, query_loss
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
@@ -40,8 +40,9 @@ class Attended(NamedTuple):
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
+@random_in_loss("embed")
 def matching(
-    embed: Net,
+    embed: NetLike,
     *,
     full_context: bool = False,
     processing_steps: int = 3,
@@ -73,6 +74,7 @@ def matching(
         raise ValueError(f"processing_steps must be >= 1, got {processing_steps}.")
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and > 0, got {scale}.")
+    embed = as_net(embed, "embed")
     support_context, query_context = _SupportContext(), _QueryContext(processing_steps)
 
     def init(key, episode):
@@ -90,7 +92,7 @@ def matching(
 
     def adapt(params, key, support):
         del key  # Attention needs no randomness.
-        embedded, statistics = record_set(embed, params.embed, support)
+        embedded, statistics = embed.observe(params.embed, support)
         is_valid = support.is_valid
         is_valid = jnp.ones(embedded.shape[0], bool) if is_valid is None else is_valid
         if full_context:
@@ -101,7 +103,7 @@ def matching(
         return Attended(embedded, labels, is_valid, statistics)
 
     def predict(params, adapted, x):
-        embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
+        embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         if full_context:
             embedded = query_context.apply(
                 params.query, embedded, adapted.embedded, adapted.is_valid

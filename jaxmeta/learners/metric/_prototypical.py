@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import squared_euclidean
 from jaxmeta.losses import (
     LossFn,
@@ -26,7 +26,7 @@ from jaxmeta.losses import (
     is_valid_row,
     query_loss,
 )
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding, weighted_means
 
 
@@ -38,8 +38,9 @@ class Prototypes(NamedTuple):
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
+@random_in_loss("embed")
 def prototypical(
-    embed: Net,
+    embed: NetLike,
     *,
     distance: Callable[[jax.Array, jax.Array], jax.Array] = squared_euclidean,
     refine_steps: int = 0,
@@ -71,13 +72,14 @@ def prototypical(
         )
     if refine_steps < 0:
         raise ValueError(f"refine_steps must be >= 0, got {refine_steps}.")
+    embed = as_net(embed, "embed")
 
     def init(key, episode):
         return embed.init(key, episode.support.x)
 
     def adapt(params, key, support):
         del key  # Class means need no randomness.
-        embedded, statistics = record_set(embed, params, support)
+        embedded, statistics = embed.observe(params, support)
         labels = class_labels(support)  # [S, N]
         present = is_present(support)
 
@@ -92,7 +94,7 @@ def prototypical(
         return Prototypes(centres, present, statistics)
 
     def predict(params, adapted, x):
-        embedded = embed.apply(normalised_by(params, adapted.statistics), x)
+        embedded = embed.apply(embed.under(params, adapted.statistics), x)
         return among(-distance(embedded, adapted.centres), adapted.is_present)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Examples, Learner
 from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import relation_head
-from jaxmeta.networks.normalisation import normalised_by, record, record_set
 from jaxmeta.padding import ignoring_padding
 
 
@@ -34,7 +34,8 @@ class ClassMaps(NamedTuple):
     statistics: RelationParams  # of the support set in both nets, {} without batch normalisation
 
 
-def relation(embed: Net, compare: Any = None) -> Learner:
+@random_in_loss("embed", "compare")
+def relation(embed: NetLike, compare: Any = None) -> Learner:
     """Learns the comparison too: a net scores each query with each class.
 
     `r_mn = g(sum_i f(x_i), f(x_m))` in `[0, 1]`, the sum over the support rows of class n; the loss
@@ -50,7 +51,8 @@ def relation(embed: Net, compare: Any = None) -> Learner:
     Returns a `Learner` with `RelationParams` whose adapted value is `ClassMaps`. Its outputs
     `[M, N]` are the log-odds of r, each class by itself: `sigmoid` gives r.
     """
-    head = relation_head() if compare is None else compare
+    embed = as_net(embed, "embed")
+    head = as_net(relation_head() if compare is None else compare, "compare")
 
     def init(key, episode):
         key_embed, key_compare = jax.random.split(key)
@@ -61,18 +63,19 @@ def relation(embed: Net, compare: Any = None) -> Learner:
 
     def adapt(params, key, support):
         del key  # Sums need no randomness.
-        embedded, of_embed = record_set(embed, params.embed, support)
+        embedded, of_embed = embed.observe(params.embed, support)
         is_counted, present = is_labelled(support), is_present(support)
         sums = _class_sums(embedded, class_labels(support))
         pairs = (is_counted[:, None] & present).ravel()
-        _, of_compare = record(head, params.compare, embedded, sums, pairs)
+        rows = Examples(embedded, support.y)
+        _, of_compare = head.observe(params.compare, rows, sums, pairs)
         return ClassMaps(sums, present, RelationParams(of_embed, of_compare))
 
     def predict(params, adapted, x):
         statistics = adapted.statistics
-        queries = embed.apply(normalised_by(params.embed, statistics.embed), x)
+        queries = embed.apply(embed.under(params.embed, statistics.embed), x)
         everyone = jnp.broadcast_to(adapted.is_present, (x.shape[0], len(adapted.sums))).ravel()
-        compare = normalised_by(params.compare, statistics.compare)
+        compare = head.under(params.compare, statistics.compare)
         scores = head.apply(compare, queries, adapted.sums, everyone)
         return among(scores, adapted.is_present)
 

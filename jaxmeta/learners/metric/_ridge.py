@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 import optax
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss, wide
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 
@@ -39,8 +39,9 @@ class LinearHead(NamedTuple):
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
+@random_in_loss("embed")
 def ridge(
-    embed: Net,
+    embed: NetLike,
     *,
     lam: float = 50.0,
     scale: float = 1.0,
@@ -67,6 +68,7 @@ def ridge(
     for name, number in (("lam", lam), ("scale", scale)):
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"{name} must be finite and > 0, got {number}.")
+    embed = as_net(embed, "embed")
 
     def init(key, episode):
         params = embed.init(key, episode.support.x)
@@ -74,7 +76,7 @@ def ridge(
 
     def adapt(params, key, support):
         del key  # The solution is closed.
-        embedded, statistics = record_set(embed, params.embed, support)
+        embedded, statistics = embed.observe(params.embed, support)
         is_counted = is_labelled(support)[:, None]
         factor = jax.lax.rsqrt(jnp.maximum(jnp.sum(is_counted), 1).astype(embedded.dtype))
         # Rows that do not count are zero: they add nothing to either system.
@@ -90,7 +92,7 @@ def ridge(
         return LinearHead(weights, is_present(support), statistics)
 
     def predict(params, adapted, x):
-        embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
+        embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         logits = params.scale * (with_constant(embedded) @ adapted.weights) + params.shift
         return among(logits, adapted.is_present)
 

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, Net
+from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._log_means import log_means
 from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
-from jaxmeta.networks.normalisation import normalised_by, record_set
+from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
@@ -41,7 +41,8 @@ class Twins(NamedTuple):
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
-def siamese(embed: Net) -> Learner:
+@random_in_loss("embed")
+def siamese(embed: NetLike) -> Learner:
     """Learns whether two inputs are of one class; classifies by the likeliest twin.
 
     `p(x, x') = sigmoid(sum_j alpha_j |f_j(x) - f_j(x')| + b)`. A class has the mean of p over its
@@ -54,6 +55,7 @@ def siamese(embed: Net) -> Learner:
     are the log-odds of that mean, each class by itself: `sigmoid` gives p, and its `loss` is the
     cross-entropy of pairs.
     """
+    embed = as_net(embed, "embed")
     head = nn.Dense(1, kernel_init=_negative, bias_init=nn.initializers.constant(FIRST_BIAS))
 
     def init(key, episode):
@@ -64,12 +66,12 @@ def siamese(embed: Net) -> Learner:
 
     def adapt(params, key, support):
         del key  # Pairs need no randomness.
-        embedded, statistics = record_set(embed, params.embed, support)
+        embedded, statistics = embed.observe(params.embed, support)
         return Twins(embedded, class_labels(support), statistics)
 
     def pair_scores(params, adapted, x):
         """Log-odds `[M, S]` that each query and each support row are of one class."""
-        embedded = embed.apply(normalised_by(params.embed, adapted.statistics), x)
+        embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         return head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded))[..., 0]
 
     def predict(params, adapted, x):

@@ -70,7 +70,10 @@ def test_a_mean_per_class_weighs_rows_by_soft_labels(x64):
 
 def test_sigma_and_log_density_by_hand(x64):
     # The net hands on its context: mean 0.5, s = 0 where softplus is log 2; s = 2 the other time.
-    net = SimpleNamespace(apply=lambda params, x, context: jnp.broadcast_to(context, (len(x), 2)))
+    net = SimpleNamespace(
+        init=lambda key, x, context: {},
+        apply=lambda params, x, context: jnp.broadcast_to(context, (len(x), 2)),
+    )
     params, x = {"net": {}}, jnp.zeros((1, 1))
     for s, sigma in ((0.0, 0.1 + 0.9 * 0.6931471805599453), (2.0, 0.1 + 0.9 * 2.1269280110429727)):
         adapted = Conditioning(jnp.array([0.5, s]), {})
