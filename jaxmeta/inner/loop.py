@@ -125,7 +125,9 @@ def _forward_over_reverse(loss, weights):
             return jax.grad(pure_loss, argnums=(0, 1))(weights, floats, others)
 
         grads, products = jax.jvp(joint_grad, (weights,), (grad_bar,))
-        return *jax.tree.map(lambda g, p: value_bar * g + p, grads, products), None
+        # The loss is wider than 16-bit weights, whose types the answer has.
+        whole = jax.tree.map(lambda g, p: (value_bar * g + p).astype(p.dtype), grads, products)
+        return *whole, None
 
     value_and_grad.defvjp(forward, backward)
     return value_and_grad(weights, floats, others)
