@@ -410,7 +410,9 @@ def test_value_and_slopes_are_finite_at_zero_padding_and_dead_units(row, of_para
     with jax.enable_x64("float64" in (of_params, of_data)):
         params, key, episode = setting(row)
         params = jax.tree.map(
-            lambda leaf: leaf.astype(of_params) if jnp.issubdtype(leaf, jnp.floating) else leaf,
+            lambda leaf: (
+                leaf.astype(of_params) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+            ),
             params,
         )
         episode = hostile(episode, of_data)
