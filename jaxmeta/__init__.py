@@ -4,7 +4,9 @@ A meta-learner is a tuple of four pure functions, `init`, `adapt`, `predict` and
 one episode; see `jaxmeta.learner`, which is the place to start reading.
 """
 
-from jaxmeta import analysis, datasets, losses, networks, rl, tasks
+from importlib.metadata import version
+
+from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, make_episode
 from jaxmeta.learners.gradient import (
@@ -27,6 +29,8 @@ from jaxmeta.nnx_modules import from_nnx
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
 from jaxmeta.transforms import one_query_at_a_time, transductive
 
+__version__ = version("jaxmeta")
+
 __all__ = [
     "Episode",
     "Examples",
@@ -39,6 +43,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "evaluate_stream",
+    "export",
     "fit",
     "fomaml",
     "from_nnx",

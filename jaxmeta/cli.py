@@ -50,7 +50,7 @@ class TrainOptions:
     run_dir: Path
     """folder of the run: config, metrics, checkpoints, evaluation, curves"""
     resume: bool = False
-    """go on with the run in that folder"""
+    """go on with the run in that folder; of its fields --steps alone may grow"""
     distributed: str | None = None
     """several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or host:port of process 0"""
     process: int | None = None
@@ -66,7 +66,7 @@ class EvaluateOptions:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of the run"""
     n_episodes: int | None = None
-    """episodes; None: as many as the recipe says"""
+    """episodes; None: as many as the recipe says; another number has a file of its own"""
     n_way: int | None = None
     """classes per episode, of metric learners; None: as the recipe says"""
     k_shot: int | None = None
@@ -138,6 +138,9 @@ def train(arguments: Sequence[str]) -> None:
         return
     name, *rest = arguments
     options = train_options(name, rest)
+    for part in ("process", "processes"):
+        if options.distributed is None and (number := getattr(options, part)) is not None:
+            raise ValueError(f"{part} is of several processes: give --distributed, got {number}.")
     if options.distributed is not None and not supervisor.is_supervised():
         sys.exit(supervisor.supervise(["train", *arguments]))
     recipes.use_all_cores()
@@ -179,6 +182,10 @@ def plot(arguments: Sequence[str]) -> None:
         raise ValueError("name at least one run folder.")
     if options.episode < 0:
         raise ValueError(f"episode must be >= 0, got {options.episode}.")
+    if options.episode and len(options.runs) > 1:
+        raise ValueError(f"episode is drawn of one run, got {len(options.runs)} runs.")
+    if options.episode and not recipes.has_images(recipes.read_config(options.runs[0])[1]):
+        raise ValueError("episode is drawn of a run on images, and this run has none.")
     print(f"wrote {_draw(options.runs, options.out or options.runs[0] / CURVES)}")
     if len(options.runs) == 1:
         _draw_episode(options.runs[0], options.episode)
@@ -294,6 +301,7 @@ def _show_unraisable(unraisable):
 
 def _evaluate(run_dir, **settings):
     results = recipes.evaluate_run(run_dir, **settings)
+    file = recipes.evaluation_file(run_dir, **settings)
     print(f"{results['recipe']}, {results['setting']}, step {results['step_of_best_validation']}")
     rows = {
         "return": "mean over the tasks of meta_test",
@@ -307,13 +315,13 @@ def _evaluate(run_dir, **settings):
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
     for name, total in results.get("expected_reward", {}).items():
-        print(f"  {name:28} {total['mean']:.3f} ± {total['interval']:.3f}  (expected reward)")
+        print(f"  {name:28} {_value(total, 3)}  (expected reward)")
     if "by_presentation" in results.get("inductive", {}):
         shares = (f"{100 * share:.1f}" for share in results["inductive"]["by_presentation"])
         print(f"  by presentation of a class, %  {', '.join(shares)}")
     picture = _draw([run_dir], Path(run_dir) / CURVES)
     _draw_memory(Path(run_dir))
-    print(f"  saved evaluation and picture in {run_dir}: {picture.name}")
+    print(f"  saved in {run_dir}: {file.name}, {picture.name}")
 
 
 def _draw_episode(run_dir, number):
@@ -354,10 +362,18 @@ def _draw_memory(run_dir):
 def _number(results, row):
     result = results[row]
     if results["metric"] == "accuracy":
-        return f"{100 * result['mean']:.2f} ± {100 * result['interval']:.2f} %"
+        return f"{_value(result, 2, 100)} %"
     if results["metric"] == "return":
-        return f"{result['mean']:.3f} ± {result['interval']:.3f}"
-    return f"MSE {result['mean']:.3f} ± {result['interval']:.3f}"
+        return _value(result, 3)
+    return f"MSE {_value(result, 3)}"
+
+
+def _value(result, digits, scale=1):
+    """A mean with its interval, which that of one episode lacks."""
+    mean = f"{scale * result['mean']:.{digits}f}"
+    if result["interval"] is None:
+        return mean
+    return f"{mean} ± {scale * result['interval']:.{digits}f}"
 
 
 def _draw(run_dirs, path):

@@ -62,7 +62,8 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
     Returns an `Episode` whose labels are float one-hot `[M, N]` if they came as integers.
 
     Raises:
-      ValueError: row counts or shapes disagree, a label is out of range, a number is not finite.
+      ValueError: row counts or shapes disagree, a label is out of range, a number is not finite,
+        there is one class only, or a query is of a class that no support row has.
       TypeError: an array that does not hold real numbers, or labels of rank one that are not
         integers.
 
@@ -71,8 +72,15 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
       >>> episode.query.y.tolist()
       [[0.0, 1.0]]
     """
-    support_x, query_x = np.asarray(support_x), np.asarray(query_x)
-    support_y, query_y = np.asarray(support_y), np.asarray(query_y)
+    support_x, support_y, query_x, query_y = (
+        _array(name, values)
+        for name, values in (
+            ("support.x", support_x),
+            ("support.y", support_y),
+            ("query.x", query_x),
+            ("query.y", query_y),
+        )
+    )
     for name, x, y in (("support", support_x, support_y), ("query", query_x, query_y)):
         _check_rows(name, x, y)
     if support_x.shape[1:] != query_x.shape[1:]:
@@ -85,8 +93,15 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
             f"support.y and query.y must have one rank, got {support_y.ndim} and {query_y.ndim}."
         )
     if support_y.ndim == 1:
-        if n_way is None:
+        if n_way is None and support_y.dtype.kind in "iu":
             n_way = int(support_y.max()) + 1
+            if n_way == 1:
+                raise ValueError(
+                    "an episode needs 2 classes or more, but every label of support.y is 0: with "
+                    "one class every answer is right."
+                )
+        elif n_way is not None and n_way < 2:
+            raise ValueError(f"n_way must be at least 2, got {n_way}.")
         support_y = _one_hot("support.y", support_y, n_way)
         query_y = _one_hot("query.y", query_y, n_way)
     elif support_y.shape[1:] != query_y.shape[1:]:
@@ -96,6 +111,7 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
         )
     elif n_way is not None and support_y.shape[1] != n_way:
         raise ValueError(f"n_way is {n_way} but support.y has {support_y.shape[1]} columns.")
+    check_classes(support_y, query_y)
     return Episode(
         Examples(jnp.asarray(support_x), jnp.asarray(support_y)),
         Examples(jnp.asarray(query_x), jnp.asarray(query_y)),
@@ -110,18 +126,78 @@ def check_labels(**parts: Examples) -> None:
 
     Raises:
       ValueError: `y` is not `[M, N]` or `[M, D]`, or it or `is_valid` has not a row for each input.
+      TypeError: `x` or `y` is not an array.
     """
     for name, (x, y, is_valid) in parts.items():
-        if x.ndim == 0 or y.ndim != 2 or len(x) != len(y):
+        for part, values in (("x", x), ("y", y)):
+            if not hasattr(values, "ndim"):
+                raise TypeError(
+                    f"{name}.{part} must be one array, got {type(values).__name__}: "
+                    "`jaxmeta.Examples` takes arrays, `make_episode` makes them of lists."
+                )
+        if x.ndim == 0 or y.ndim != 2 or x.shape[:1] != y.shape[:1]:
             raise ValueError(
                 f"{name}.y must be [M, N] one-hot or [M, D], with a row for each input, got shape "
-                f"{y.shape} for {name}.x {x.shape}; `make_episode` takes integer labels."
+                f"{y.shape} for {name}.x {x.shape}; `make_episode` takes integer labels, and "
+                "`y[:, None]` makes one column of targets."
             )
-        if is_valid is not None and is_valid.shape != (len(x),):
+        if is_valid is not None and is_valid.shape != x.shape[:1]:
             raise ValueError(
-                f"{name}.is_valid must be [M], one for each of {len(x)} rows, got shape "
+                f"{name}.is_valid must be [M], one for each of {x.shape[0]} rows, got shape "
                 f"{is_valid.shape}."
             )
+
+
+def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
+    """No query is of a class that the support set lacks, where both hold one-hot rows.
+
+    Args:
+      support_y: `[S, N]`; rows that are not one-hot (targets, soft labels) are not looked at.
+      query_y: `[Q, N]`.
+
+    Raises:
+      ValueError: there is such a query.
+    """
+    parts = np.asarray(support_y), np.asarray(query_y)
+    if parts[0].shape[1] < 2 or not all(
+        np.isin(y, (0, 1)).all() and (y.sum(1) <= 1).all() for y in parts
+    ):
+        return
+    lacking = (parts[1] > 0) & ~parts[0].any(0)
+    if lacking.any():
+        row, label = map(int, np.argwhere(lacking)[0])
+        raise ValueError(
+            f"every class of the queries must have a support row, but row {row} of query.y is of "
+            f"class {label}, of which support.y has none: add an example, or leave the query out."
+        )
+
+
+def _array(name: str, values) -> np.ndarray:
+    """An array of real numbers.
+
+    Raises:
+      TypeError: it holds something else.
+      ValueError: rows have different lengths.
+    """
+    if isinstance(values, dict):
+        raise TypeError(
+            f"{name} must be one array, got a dict of {', '.join(map(repr, values))}: join its "
+            "parts along the last axis."
+        )
+    values = np.asarray(values)
+    if values.dtype.kind in "US":
+        raise TypeError(
+            f"{name} must hold real numbers, got {values.dtype}: number the names of classes, as "
+            "`np.unique(names, return_inverse=True)` does for support and query together."
+        )
+    if not _is_real(values.dtype):
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}.")
+    return values
+
+
+def _is_real(dtype: np.dtype) -> bool:
+    """Also of the float types that NumPy knows from elsewhere, such as bfloat16."""
+    return dtype.kind in "biuf" or jnp.issubdtype(dtype, jnp.floating)
 
 
 def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
@@ -134,8 +210,6 @@ def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
     if y.ndim > 2:
         raise ValueError(f"{name}.y must be [M], [M, N] or [M, D], got shape {y.shape}.")
     for part, values in (("x", x), ("y", y)):
-        if values.dtype.kind not in "biuf":
-            raise TypeError(f"{name}.{part} must hold real numbers, got {values.dtype}.")
         finite = np.isfinite(values.astype(np.float64, copy=False))
         if not finite.all():
             row = int(np.argwhere(~finite)[0][0])
@@ -144,7 +218,10 @@ def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
 
 def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"{name} of rank 1 must hold integer labels, got {labels.dtype}.")
+        raise TypeError(
+            f"{name} of rank 1 must hold integer labels, got {labels.dtype}: for the targets of a "
+            "regression give `y[:, None]`, of shape [M, 1]."
+        )
     wrong = (labels < 0) | (labels >= n_way)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

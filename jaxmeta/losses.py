@@ -1,13 +1,16 @@
 """From a loss per example to one number per episode: masked means, accuracy, calibration.
 
 A `loss_fn(outputs, y)` has the form of optax's losses: it maps `[M, N]` logits and labels to `[M]`
-(one loss per example), or `[M, D]` values and targets to `[M, D]` (one per coordinate).
+(one loss per example), or `[M, D]` values and targets to `[M, D]` (one per coordinate). Outputs and
+`y` have one shape, and `loss_fn` gets both in float32 or better, in which all means are taken.
 """
 
 from collections.abc import Callable
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmeta.learner import Examples
 
@@ -15,58 +18,165 @@ LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 ABSENT = -1e30
 
 
+def wide(values: jax.Array) -> jax.Array:
+    """The same values in float32 or better: sums of many 16-bit numbers stall or overflow."""
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+def has_label(y: jax.Array) -> jax.Array:
+    """Rows `[M]` of `y` that are not all zero; every row of `[M, 1]`, where 0 is a value.
+
+    This is the one place where "unlabelled" is read from `y`: only from one-hot labels of two
+    columns or more.
+    """
+    _check_rank(y)
+    return jnp.any(y != 0, axis=-1) if y.shape[-1] > 1 else jnp.ones(y.shape[0], bool)
+
+
+def is_valid_row(examples: Examples) -> jax.Array:
+    """Rows that are not padding: `[M]` bool."""
+    return jnp.ones(examples.y.shape[0], bool) if examples.is_valid is None else examples.is_valid
+
+
+def _check_rank(y):
+    """A message of `check_labels` in the learners' own functions, which take examples as given."""
+    if y.ndim != 2:
+        raise ValueError(
+            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
+            "integer labels, and `y[:, None]` makes one column of targets."
+        )
+
+
 def is_labelled(examples: Examples) -> jax.Array:
     """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool."""
-    labelled = jnp.any(examples.y != 0, axis=-1)
-    return labelled if examples.is_valid is None else labelled & examples.is_valid
+    return has_label(examples.y) & is_valid_row(examples)
+
+
+def class_labels(support: Examples) -> jax.Array:
+    """One-hot labels `[S, N]` with zeros in rows that do not count, whatever these hold.
+
+    Raises:
+      ValueError: `y` has one column, in which classes do not show.
+    """
+    _check_rank(support.y)
+    if support.y.shape[-1] < 2:
+        raise ValueError(
+            "a learner of classes needs a column for each class, 2 or more, got y of shape "
+            f"{support.y.shape}; `make_episode` makes them of integer labels 0 and 1."
+        )
+    return jnp.where(is_labelled(support)[:, None], support.y, 0)
 
 
 def is_present(support: Examples) -> jax.Array:
-    """Classes of which a support set has a labelled row: `[N]` bool."""
-    return jnp.any((support.y > 0) & is_labelled(support)[:, None], axis=0)
+    """Classes of which a support set has a labelled row: `[N]` bool.
+
+    Raises:
+      ValueError: `y` has one column.
+    """
+    return jnp.any(class_labels(support) > 0, axis=0)
 
 
 def among(logits: jax.Array, is_present: jax.Array) -> jax.Array:
     """Logits `[M, N]` with those of absent classes out of reach: their probability is zero.
 
-    They are finite, so that zero times their logarithm is zero.
+    They are finite in every float type, so that zero times their logarithm is zero.
     """
-    return jnp.where(is_present, logits, ABSENT)
+    absent = max(ABSENT, float(jnp.finfo(logits.dtype).min) / 2)
+    return jnp.where(is_present, logits, jnp.asarray(absent, logits.dtype))
 
 
 def masked_mean(values: jax.Array, is_counted: jax.Array) -> jax.Array:
-    """Mean of `values` `[M]` where `is_counted` `[M]`; 0 when nothing counts.
+    """Mean of `values` `[M]` where `is_counted` `[M]`, in float32 or better; 0 when nothing counts.
 
     What a row that does not count holds never enters, NaN included.
     """
-    total = jnp.sum(jnp.where(is_counted, values, 0))
+    total = jnp.sum(jnp.where(is_counted, wide(values), 0))
     return total / jnp.maximum(jnp.sum(is_counted), 1)
 
 
-def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Array:
-    """Mean of a loss per example over the rows that count.
-
-    Args:
-      loss_fn: maps `outputs` and `examples.y` to `[M]` or `[M, D]`.
-      outputs: `[M, N]` logits or `[M, D]` values.
-      examples: `M` rows. A loss of shape `[M]` is a classification's: padding and unlabelled rows
-        are left out. A loss of shape `[M, D]` is a regression's, where an all-zero target is a
-        target like any other: padding alone is left out.
+def check_outputs(outputs: jax.Array, y: jax.Array) -> None:
+    """Outputs have the shape of labels or targets: others would broadcast to a wrong number.
 
     Raises:
-      ValueError: `loss_fn` gave another shape, such as an already averaged scalar.
+      ValueError: they have not.
     """
-    losses = loss_fn(outputs, examples.y)
-    rows = examples.y.shape[0]
+    _check_rank(y)
+    shape = getattr(outputs, "shape", type(outputs).__name__)
+    if shape != y.shape:
+        raise ValueError(
+            f"outputs must have the shape of y, got outputs {shape} and y {y.shape}: the net must "
+            "give [M, N] for N classes, or [M, D] for D targets (`x[:, None]` makes one column)."
+        )
+
+
+def per_example(loss_fn: LossFn, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """The losses `[M]` or `[M, D]` of `loss_fn`, which gets both in float32 or better.
+
+    Raises:
+      ValueError: `outputs` and `y` differ in shape; `loss_fn` gave another shape than these two,
+        such as an already averaged scalar; or it gives one loss whatever the only output is.
+      TypeError: `loss_fn` is not a function.
+    """
+    if not callable(loss_fn):
+        raise TypeError(
+            "loss_fn must be a function (outputs, y) -> [M] or [M, D] such as "
+            f"optax.softmax_cross_entropy, got {loss_fn!r}."
+        )
+    check_outputs(outputs, y)
+    outputs, y = wide(outputs), wide(y)
+    losses = loss_fn(outputs, y)
+    rows = y.shape[0]
     if losses.ndim not in (1, 2) or losses.shape[0] != rows:
         raise ValueError(
             f"loss_fn must give one loss per example, [{rows}] or [{rows}, D], "
             f"got shape {losses.shape}."
         )
-    if losses.ndim == 1:
-        return masked_mean(losses, is_labelled(examples))
-    is_valid = jnp.ones(rows, bool) if examples.is_valid is None else examples.is_valid
-    return masked_mean(jnp.mean(losses, axis=1), is_valid)
+    if losses.ndim == 1 and y.shape[-1] == 1 and _is_blind(loss_fn, outputs, y):
+        raise ValueError(
+            "loss_fn gives the same loss whatever the net's one output is, as a softmax over one "
+            "column does: take optax.sigmoid_binary_cross_entropy for labels 0 and 1 in one "
+            "column, optax.squared_error for targets, or labels and outputs of 2 columns."
+        )
+    return losses
+
+
+def _is_blind(loss_fn, outputs, y):
+    """Whether a loss of one column does not depend on the output, tried out on a few numbers."""
+    shapes = [jax.ShapeDtypeStruct(part.shape, part.dtype) for part in (outputs, y)]
+    closed = jax.make_jaxpr(loss_fn)(*shapes)
+    if any(isinstance(const, jax.core.Tracer) for const in closed.consts):
+        return False  # It depends on more than can be tried out now.
+    run = jax.extend.core.jaxpr_as_fun(closed)
+    with jax.ensure_compile_time_eval():
+        for label in (0, 1):
+            labels = np.full(y.shape, label, y.dtype)
+            tried = [np.full(outputs.shape, number, outputs.dtype) for number in (-3, 0.5, 4)]
+            first, *others = (np.asarray(run(number, labels)[0]) for number in tried)
+            if any((other != first).any() for other in others):
+                return False
+    return True
+
+
+def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Array:
+    """Mean of a loss per example over the rows that count, a scalar in float32 or better.
+
+    Args:
+      loss_fn: maps `outputs` and `examples.y` to `[M]` or `[M, D]`.
+      outputs: `[M, N]` logits or `[M, D]` values, in the shape of `examples.y`.
+      examples: `M` rows. A loss of shape `[M]` is a classification's: padding and unlabelled rows
+        are left out (see `has_label`); where no row has a label, as with targets that are all zero,
+        padding alone is. A loss of shape `[M, D]` is a regression's, where an all-zero target is a
+        target like any other: padding alone is left out.
+
+    Raises:
+      ValueError: as `per_example`.
+    """
+    losses = per_example(loss_fn, outputs, examples.y)
+    is_counted = is_valid_row(examples)
+    if losses.ndim == 2:
+        return masked_mean(jnp.mean(wide(losses), axis=1), is_counted)
+    labelled = is_labelled(examples)
+    return masked_mean(losses, jnp.where(jnp.any(labelled), labelled, is_counted))
 
 
 def query_loss(adapt: Callable, predict: Callable, loss_fn: LossFn) -> Callable:
@@ -80,13 +190,26 @@ def query_loss(adapt: Callable, predict: Callable, loss_fn: LossFn) -> Callable:
 
 
 def accuracy(outputs: jax.Array, examples: Examples) -> jax.Array:
-    """Share of the labelled rows whose largest logit is the label's, in `[0, 1]`."""
-    is_right = jnp.argmax(outputs, axis=-1) == jnp.argmax(examples.y, axis=-1)
-    return masked_mean(is_right.astype(outputs.dtype), is_labelled(examples))
+    """Share of the labelled rows whose largest logit is the label's, in `[0, 1]`.
+
+    One column holds one logit for labels 0 and 1: a row is right when the logit is above 0 exactly
+    where the label is above 0.5. NaN where a label is not in `[0, 1]`, being a target of a
+    regression.
+
+    Raises:
+      ValueError: outputs and `y` differ in shape.
+    """
+    right = is_right(outputs, examples.y)
+    dtype = jnp.promote_types(outputs.dtype, jnp.float32)
+    return _of_labels(masked_mean(right.astype(dtype), is_labelled(examples)), examples)
 
 
 def squared_error(outputs: jax.Array, examples: Examples) -> jax.Array:
-    """Mean squared error over valid rows and target dimensions, in squared target units."""
+    """Mean squared error over valid rows and target dimensions, in squared target units.
+
+    Raises:
+      ValueError: outputs and `y` differ in shape.
+    """
     return mean_loss(lambda predicted, y: jnp.square(predicted - y), outputs, examples)
 
 
@@ -94,18 +217,42 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
     """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
 
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
+    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
+    where a label is not in `[0, 1]`.
+
+    Raises:
+      ValueError: logits and `y` differ in shape.
     """
-    probabilities = jax.nn.softmax(logits)
-    confidence = jnp.max(probabilities, axis=-1)
-    is_right = jnp.argmax(logits, axis=-1) == jnp.argmax(examples.y, axis=-1)
+    right = is_right(logits, examples.y)
+    logits = wide(logits)
+    if logits.shape[-1] == 1:
+        confidence = jax.nn.sigmoid(jnp.abs(logits[:, 0]))
+    else:
+        confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
     counted = is_labelled(examples).astype(logits.dtype)
     bins = jnp.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
-    gap = jax.ops.segment_sum((confidence - is_right) * counted, bins, n_bins)
-    return jnp.sum(jnp.abs(gap)) / jnp.maximum(jnp.sum(counted), 1)
+    gap = jax.ops.segment_sum((confidence - right) * counted, bins, n_bins)
+    error = jnp.sum(jnp.abs(gap)) / jnp.maximum(jnp.sum(counted), 1)
+    return _of_labels(error, examples)
+
+
+def _of_labels(value, examples):
+    """The value of a metric of labels; NaN of numbers that cannot be labels."""
+    strange = ((examples.y < 0) | (examples.y > 1)).any(-1) & is_valid_row(examples)
+    return jnp.where(strange.any(), jnp.nan, value)
 
 
 def is_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """Whether the largest logit of each row is the label's: `[M]` bool."""
+    """Whether the largest logit of each row is the label's: `[M]` bool.
+
+    Of one column, whether the logit is above 0 exactly where the label is above 0.5.
+
+    Raises:
+      ValueError: outputs and `y` differ in shape.
+    """
+    check_outputs(outputs, y)
+    if y.shape[-1] == 1:
+        return ((outputs > 0) == (y > 0.5))[..., 0]
     return jnp.argmax(outputs, axis=-1) == jnp.argmax(y, axis=-1)
 
 
@@ -120,12 +267,17 @@ def letters_cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
       logits: `[M, L * 5]`, five numbers for each of L letters.
       y: `[M, L * 5]`, L one-hot rows in one (`tasks.string_labels`).
     """
-    log_p = jax.nn.log_softmax(logits.reshape(len(logits), -1, N_LETTERS))
+    log_p = jax.nn.log_softmax(wide(logits).reshape(len(logits), -1, N_LETTERS))
     return -jnp.sum(log_p.reshape(logits.shape) * y, axis=1)
 
 
 def letters_are_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """Whether every letter of a row's string is the label's: `[M]` bool."""
+    """Whether every letter of a row's string is the label's: `[M]` bool.
+
+    Raises:
+      ValueError: outputs and `y` differ in shape.
+    """
+    check_outputs(outputs, y)
     outputs, y = (part.reshape(len(y), -1, N_LETTERS) for part in (outputs, y))
     return jnp.all(is_right(outputs, y), axis=1)
 

@@ -47,8 +47,21 @@ def test_train_evaluate_and_plot(tmp_path, capsys):
     assert f"{evaluation['inductive']['mean']:.3f}" in printed
     assert (run / "curves.png").stat().st_size > 10_000
 
+    assert "evaluation.json" in printed.splitlines()[-1]
+
+    own = (run / "evaluation.json").read_bytes()
     cli.main(["evaluate", str(run), "--n-episodes", "7"])
-    assert json.loads((run / "evaluation.json").read_text())["n_episodes"] == 7
+    assert "evaluation-7-episodes.json" in capsys.readouterr().out
+    assert json.loads((run / "evaluation-7-episodes.json").read_text())["n_episodes"] == 7
+    cli.main(["evaluate", str(run), "--n-episodes", "1"])
+    printed = capsys.readouterr().out
+    assert "inductive" in printed and "±" not in printed.split("published")[0]
+    one = json.loads((run / "evaluation-1-episodes.json").read_text())
+    assert one["inductive"]["interval"] is None and one["untrained"]["interval"] is None
+    assert {point["interval"] for point in one["adaptation"]["5-shot"]} == {None}
+    assert (run / "evaluation.json").read_bytes() == own  # The run's own is never replaced.
+    cli.main(["evaluate", str(run), "--n-episodes", "10"])  # As many as the recipe says: its own.
+    assert (run / "evaluation.json").read_bytes() == own
     cli.main(["plot", str(run), str(run), "--out", str(tmp_path / "both.png")])
     assert (tmp_path / "both.png").exists()
     other = tmp_path / "other"
@@ -210,7 +223,21 @@ def test_recipes_lists_all(capsys):
         (["train", "sinusoid-maml", "--inner-lr", "fast"], "fast"),
         (["train", "sinusoid-maml", "--k-shot", "0"], "k_shot must be >= 1, got 0"),
         (["train", "sinusoid-maml", "--inner-steps", "-1"], "inner_steps must be >= 0, got -1"),
-        (["train", "sinusoid-maml", "--steps", "7"], "multiple of steps_per_call"),
+        (["train", "sinusoid-maml", "--steps", "0"], "steps must be >= 1, got 0"),
+        (["train", "sinusoid-maml", "--validate-every", "0"], "validate_every must be >= 1, got 0"),
+        (["train", "bandit-rl2-5a10", "--validate-every", "0"], "validate_every must be >= 1"),
+        (["train", "sinusoid-maml", "--validation-episodes", "0"], "validation_episodes must be"),
+        (["train", "sinusoid-maml", "--steps-per-call", "0"], "steps_per_call must be >= 1, got 0"),
+        (["train", "sinusoid-maml", "--test-episodes", "0"], "test_episodes must be >= 1, got 0"),
+        (["train", "sinusoid-maml", "--curve-episodes", "-1"], "curve_episodes must be >= 1"),
+        (["train", "sinusoid-maml", "--halve-every", "0"], "halve_every must be >= 1, got 0"),
+        (["train", "sinusoid-maml", "--published", "9.99"], "--published"),
+        (["train", "sinusoid-maml", "--paper", "mine"], "--paper"),
+        (["train", "sinusoid-maml", "--changes", "none"], "--changes"),
+        (["train", "sinusoid-maml", "--processes", "2"], "processes is of several processes"),
+        (["train", "glyphs-maml-5w1s", "--data-dir", "here"], "data_dir must be None for glyphs"),
+        (["train", "glyphs-maml-5w1s", "--split", "random"], "split is of Omniglot; glyphs has"),
+        (["train", "glyphs-maml-5w1s", "--dataset", "mnist"], "mnist"),
         (["train", "glyphs-maml-5w1s", "--n-way", "9999"], "n_way must be at most"),
         (["train", "glyphs-maml-5w1s", "--q-queries", "20"], "must have k_shot + q_queries = 21"),
         (["train", "omniglot-maml-5w1s", "--data-dir", "nowhere"], "images_background.zip"),
@@ -255,6 +282,23 @@ def test_a_run_that_is_there_loses_nothing(tmp_path, capsys):
     assert "other fields" in refused(capsys, *command, "--resume", "--inner-lr", "0.5")
     assert "must be >= 1" in refused(capsys, "evaluate", str(run), "--n-episodes", "0")
     assert {path: path.read_bytes() for path in files} == files
+
+
+def test_a_short_try_ends_with_a_result_and_may_go_on(tmp_path, capsys):
+    """Fewer steps than a call has and than lie between validations; then more of them."""
+    run = tmp_path / "run"
+    few = ("--steps", "3", "--steps-per-call", "500", "--validate-every", "500")
+    command = ["train", "sinusoid-maml", "--run-dir", str(run), *SHORT]
+    cli.main([*command, *few])
+    assert "step 3" in capsys.readouterr().out
+    longer = [*few[:1], "6", *few[2:]]
+    cli.main([*command, *longer, "--resume"])
+    assert json.loads((run / "evaluation.json").read_text())["steps_trained"] == 6
+    assert recipes.read_config(run)[1].outer.steps == 6
+    error = refused(capsys, *command, *few, "--resume")
+    assert "outer.steps is 3, was 6" in error
+    error = refused(capsys, *command, *longer, "--resume", "--inner-lr", "0.5", "--hidden", "9")
+    assert "net.hidden is (9,), was (8,)" in error and "learner.inner_lr is 0.5, was" in error
 
 
 def test_the_installed_command_has_the_exit_status(tmp_path):

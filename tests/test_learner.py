@@ -26,6 +26,12 @@ def test_make_episode_keeps_targets():
         ({"query_y": [-1]}, ValueError, r"query.y must hold labels in 0..1, but row 0 has -1"),
         ({"support_y": [0]}, ValueError, r"support.x and support.y must have as many rows"),
         ({"support_y": [0.0, 1.0]}, TypeError, r"support.y of rank 1 must hold integer labels"),
+        ({"support_y": [0, 0]}, ValueError, r"row 0 of query.y is of class 1, of which support.y "),
+        (
+            {"support_y": [[0, 1], [0, 0]], "query_y": [[1, 0]]},  # the second row is unlabelled
+            ValueError,
+            r"row 0 of query.y is of class 0",
+        ),
         ({"support_x": [[0.0], [np.nan]]}, ValueError, r"support.x must be finite, but row 1"),
         ({"query_x": [[0.0, 1.0]]}, ValueError, r"inputs of one shape, got \(1,\) and \(2,\)"),
         ({"query_x": np.zeros((0, 1)), "query_y": []}, ValueError, r"query must have at least 1"),
@@ -35,6 +41,25 @@ def test_make_episode_refuses(change, error, message):
     good = {"support_x": [[0.0], [1.0]], "support_y": [0, 1], "query_x": [[0.5]], "query_y": [1]}
     with pytest.raises(error, match=message):
         jaxmeta.make_episode(**{**good, **change}, n_way=2)
+
+
+@pytest.mark.parametrize("n_way, message", [(None, "every label of support.y is 0"), (1, "got 1")])
+def test_an_episode_of_one_class_is_refused(n_way, message):
+    with pytest.raises(ValueError, match=message):
+        jaxmeta.make_episode([[0.0], [1.0]], [0, 0], [[0.5]], [0], n_way=n_way)
+
+
+def test_make_episode_keeps_soft_labels_and_targets_whatever_classes_they_look_like():
+    soft = jaxmeta.make_episode([[0.0]], [[0.9, 0.1]], [[1.0]], [[0.2, 0.8]])
+    assert soft.query.y.shape == (1, 2)
+    targets = jaxmeta.make_episode([[0.0]], [[0.0]], [[1.0]], [[1.0]])
+    assert targets.query.y.shape == (1, 1)
+
+
+def test_make_episode_takes_16_bit_floats():
+    x = jnp.ones((2, 3), jnp.bfloat16)
+    episode = jaxmeta.make_episode(x, [0, 1], x, [1, 0])
+    assert episode.support.x.dtype == jnp.bfloat16
 
 
 def test_mean_loss_leaves_out_padding_and_unlabelled_rows():

@@ -115,6 +115,63 @@ def test_a_run_in_one_picture(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def horizontals(axes):
+    """Lines at one height over the whole width of a panel."""
+    return [line for line in axes.lines if len(line.get_xdata()) == 2 == 1 + line.get_xdata()[1]]
+
+
+UNTRAINED = {"untrained": {"mean": 0.25, "interval": 0.02}}
+
+
+def test_nothing_measured_on_meta_test_is_drawn_on_meta_val():
+    """The floors lie in the panel of the classes they were measured on."""
+    _, learning, adaptation = plots.draw_runs({"one": (RECORDS, EVALUATION | UNTRAINED)}).axes
+    assert learning.get_ylabel() == "accuracy on meta_val" and not horizontals(learning)
+    assert len(learning.lines) == 1
+    (floor,) = horizontals(adaptation)
+    assert floor.get_ydata()[0] == 0.4 and floor.get_label() == "raw-pixel nearest neighbour"
+
+
+def test_what_is_untrained_is_a_point_after_as_many_steps():
+    """Fresh parameters were adapted by all inner steps: no level for every number of them."""
+    adaptation = plots.draw_runs({"one": (RECORDS, EVALUATION | UNTRAINED)}).axes[2]
+    (bars,) = adaptation.containers
+    assert bars.get_label() == "untrained"
+    assert bars.lines[0].get_xydata().tolist() == [[3, 0.25]]
+
+
+def test_a_learner_without_inner_steps_shows_its_meta_test():
+    evaluation = EVALUATION | UNTRAINED
+    evaluation.pop("adaptation")
+    panel = plots.draw_runs({"one": (RECORDS, evaluation)}).axes[2]
+    assert panel.get_ylabel() == "accuracy on meta_test" and not horizontals(panel)
+    (bars,) = panel.containers
+    places = dict(bars.lines[0].get_xydata().tolist())
+    names = [text.get_text() for text in panel.get_xticklabels()]
+    found = {names[int(place)]: value for place, value in places.items()}
+    expected = {"inductive": 0.61, "untrained": 0.25, "raw-pixel nearest neighbour": 0.4}
+    assert found == expected
+
+
+def test_two_runs_keep_their_own_floors():
+    other = {**EVALUATION, "raw_pixel_nearest_neighbour": {"mean": 0.2, "interval": 0.02}}
+    runs = {"one": (RECORDS, EVALUATION), "two": (RECORDS, other)}
+    floors = horizontals(plots.draw_runs(runs).axes[2])
+    assert {line.get_label(): line.get_ydata()[0] for line in floors} == {
+        "one raw-pixel nearest neighbour": 0.4,
+        "two raw-pixel nearest neighbour": 0.2,
+    }
+
+
+def test_one_episode_is_drawn_without_an_interval():
+    evaluation = {**EVALUATION, "inductive": {"mean": 0.61, "interval": None}}
+    points = [point | {"interval": None} for point in EVALUATION["adaptation"]["5-way 1-shot"]]
+    evaluation["adaptation"] = {"5-way 1-shot": points}
+    records = [{"step": 1, "val": 0.5}]
+    figure = plots.draw_runs({"one": (records, evaluation)})
+    assert figure.get_suptitle() == "one: 5-way 1-shot 61.00 % (inductive)"
+
+
 def test_several_runs_and_one_without_an_evaluation():
     figure = plots.draw_runs({"one": (RECORDS, EVALUATION), "two": (RECORDS, None)})
     labels = figure.axes[1].get_legend_handles_labels()[1]
@@ -132,7 +189,10 @@ def test_a_run_on_streams(axes):
     }
     plots.presentation_curves(evaluation, axes=axes)
     assert line(axes) == [[1, 0.3], [2, 0.7]]
+    untrained = {"by_presentation": [0.2, 0.1], "by_presentation_interval": [0.02, 0.01]}
+    evaluation["untrained"] = {"mean": 0.15, "interval": 0.02} | untrained
     figure = plots.draw_runs({"one": (RECORDS, evaluation)})
+    assert line(figure.axes[2], 1) == [[1, 0.2], [2, 0.1]] and not horizontals(figure.axes[2])
     assert figure.axes[2].get_xlabel() == "presentation of a class"
 
 

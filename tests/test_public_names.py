@@ -19,6 +19,10 @@ def test_every_public_name_is_there_and_explained(module):
         assert inspect.getdoc(getattr(module, name)), name
 
 
+def test_the_version_is_that_of_the_metadata():
+    assert f"version = {jaxmeta.__version__}\n" in (PACKAGE.parent / "setup.cfg").read_text()
+
+
 def test_the_public_names_are_sorted():
     assert jaxmeta.__all__ == sorted(jaxmeta.__all__)
 
@@ -36,7 +40,7 @@ def test_importing_does_not_start_jax_or_import_what_only_a_run_needs():
 # for `inner`, whose implicit and explicit loops are used by nobody here.
 FLOORS = [
     {"cli", "__main__"},
-    {"huge_pages", "plots", "program_cache", "recipes", "supervisor"},
+    {"export", "huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
     {"datasets", "episodes", "inner", "networks", "losses", "transforms"},
     {"nnx_modules"},

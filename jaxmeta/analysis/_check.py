@@ -43,6 +43,15 @@ def check_meta_gradient(
       episode: one episode.
       directions: number of random unit directions.
       step: size of the differences.
+
+    Example:
+      >>> import jaxmeta
+      >>> learner = jaxmeta.maml(jaxmeta.networks.linear(2), inner_steps=1)
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9], [0.2]], [1, 0])
+      >>> params = learner.init(jax.random.key(0), episode)
+      >>> check = check_meta_gradient(learner, params, jax.random.key(1), episode, directions=2)
+      >>> check.relative_error < 1e-5
+      True
     """
     with jax.enable_x64(True):
         params, episode = jax.tree.map(_as_double, (params, episode))

@@ -27,6 +27,11 @@ def hessian_vector_product(function: Callable[[Any], jax.Array], x: Any, vector:
 
     By reverse mode twice, which every learner's loss allows; the loss of a learner whose derivative
     is a direction of its own (FOMAML, Reptile) has no Hessian here.
+
+    Example:
+      >>> x, vector = jnp.array([1.0, 2.0]), jnp.ones(2)
+      >>> hessian_vector_product(lambda x: jnp.sum(x**3), x, vector).tolist()
+      [6.0, 12.0]
     """
     return jax.grad(lambda x: optax.tree.vdot(jax.grad(function)(x), vector))(x)
 
@@ -52,6 +57,13 @@ def hessian_spectrum(
 
     Raises:
       ValueError: `order` or `probes` is below 1.
+
+    Example:
+      >>> curvature = jnp.array([1.0, 4.0])
+      >>> quadratic = lambda x: 0.5 * jnp.sum(curvature * x**2)
+      >>> spectrum = hessian_spectrum(quadratic, jnp.zeros(2), jax.random.key(0), order=2)
+      >>> jnp.sort(spectrum.eigenvalues.ravel()).round(4).tolist()
+      [1.0, 4.0]
     """
     for name, number in (("order", order), ("probes", probes)):
         if number < 1:
@@ -86,6 +98,12 @@ def lanczos(
       order: steps.
 
     Returns the diagonal `[order]` and the entries beside it `[order - 1]`.
+
+    Example:
+      >>> matrix = jnp.diag(jnp.array([1.0, 4.0]))
+      >>> diagonal, beside = lanczos(lambda v: matrix @ v, jnp.ones(2) / jnp.sqrt(2), 2)
+      >>> diagonal.round(4).tolist(), beside.round(4).tolist()
+      ([2.5, 2.5], [1.5])
     """
     tiny = jnp.finfo(start.dtype).eps
 

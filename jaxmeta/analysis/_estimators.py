@@ -60,6 +60,20 @@ def estimator_costs(
 
     Raises:
       ValueError: `lam` is not positive, or `window` or `repeats` below 1.
+
+    Example:
+      >>> costs = estimator_costs(
+      ...     lambda w: jnp.sum((w - 1) ** 2),
+      ...     lambda w: jnp.sum((w + 1) ** 2),
+      ...     jnp.zeros(2),
+      ...     inner_steps=[1, 2],
+      ...     inner_lrs=[0.1],
+      ...     repeats=1,
+      ... )
+      >>> costs.error.shape  # of inner steps, rates and estimators
+      (2, 1, 4)
+      >>> costs.error[:, :, 0].tolist()  # "full" is exact
+      [[0.0], [0.0]]
     """
     if lam <= 0:
         raise ValueError(f"lam must be > 0, got {lam}.")

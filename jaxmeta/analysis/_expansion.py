@@ -57,6 +57,12 @@ def meta_gradients(loss: Loss, weights: Any, batches: Any, *, inner_lr: float) -
       weights: pytree, the start.
       batches: pytree with a leading axis `[k]`.
       inner_lr: the paper's alpha.
+
+    Example:
+      >>> loss = lambda w, batch: 0.5 * (w - batch) ** 2
+      >>> found = meta_gradients(loss, jnp.array(1.0), jnp.array([0.0, 0.0]), inner_lr=0.5)
+      >>> [round(float(part), 4) for part in found]  # FOMAML 1/2, MAML 1/2^2, Reptile 1 + 1/2
+      [0.5, 0.25, 1.5]
     """
     k = len(jax.tree.leaves(batches)[0])
 
@@ -87,7 +93,14 @@ def meta_gradients(loss: Loss, weights: Any, batches: Any, *, inner_lr: float) -
 
 
 def avg_grad_and_inner(loss: Loss, weights: Any, batches: Any) -> tuple[Any, Any]:
-    """A and B of the expansion: `mean_i g_i` and `mean_{i != j} H_i g_j`."""
+    """A and B of the expansion: `mean_i g_i` and `mean_{i != j} H_i g_j`.
+
+    Example:
+      >>> loss = lambda w, batch: 0.5 * batch * w**2  # g_i = b_i w and H_i = b_i
+      >>> a, b = avg_grad_and_inner(loss, jnp.array(1.0), jnp.array([1.0, 3.0]))
+      >>> float(a), float(b)
+      (2.0, 3.0)
+    """
     k = len(jax.tree.leaves(batches)[0])
     grads = jax.lax.map(lambda batch: jax.grad(loss)(weights, batch), batches)
     total = jax.tree.map(lambda leaf: leaf.sum(0), grads)
@@ -106,7 +119,12 @@ def avg_grad_and_inner(loss: Loss, weights: Any, batches: Any) -> tuple[Any, Any
 
 
 def theory(k: int) -> np.ndarray:
-    """Coefficients `[3, 2]` of A and a B for k minibatches, methods in the order of `METHODS`."""
+    """Coefficients `[3, 2]` of A and a B for k minibatches, methods in the order of `METHODS`.
+
+    Example:
+      >>> theory(2).tolist()
+      [[1.0, -1.0], [1.0, -2.0], [2.0, -1.0]]
+    """
     return np.array([[1, -(k - 1)], [1, -2 * (k - 1)], [k, -k * (k - 1) / 2]])
 
 
@@ -125,6 +143,13 @@ def expansion(loss: Loss, weights: Any, batches: Any, *, inner_lrs: Sequence[flo
 
     Raises:
       ValueError: k is below 2, or a rate is not positive.
+
+    Example:
+      >>> loss = lambda w, batch: 0.25 * jnp.sum((w - batch) ** 4)
+      >>> batches = jnp.array([[0.0, 1.0], [0.5, -1.0]])
+      >>> found = expansion(loss, jnp.array([1.0, 2.0]), batches, inner_lrs=[1e-3])
+      >>> found.coefficients.shape  # of rates, methods, and the terms A and a B
+      (1, 3, 2)
     """
     k = len(jax.tree.leaves(batches)[0])
     if k < 2:
@@ -154,13 +179,25 @@ def expansion(loss: Loss, weights: Any, batches: Any, *, inner_lrs: Sequence[flo
 
 
 def similarities(gradients: MetaGradients) -> jax.Array:
-    """Cosines `[3]` of the angles (FOMAML, MAML), (FOMAML, Reptile), (MAML, Reptile)."""
+    """Cosines `[3]` of the angles (FOMAML, MAML), (FOMAML, Reptile), (MAML, Reptile).
+
+    Example:
+      >>> loss = lambda w, batch: 0.5 * jnp.sum((w - batch) ** 2)
+      >>> found = meta_gradients(loss, jnp.ones(2), jnp.zeros((2, 2)), inner_lr=0.5)
+      >>> similarities(found).round(4).tolist()
+      [1.0, 1.0, 1.0]
+    """
     one, two, three = (ravel_pytree(tree)[0] for tree in gradients)
     return jnp.stack([cosine(one, two), cosine(one, three), cosine(two, three)])
 
 
 def cosine(one: jax.Array, other: jax.Array) -> jax.Array:
-    """Cosine of the angle between two flat gradients, in [-1, 1]."""
+    """Cosine of the angle between two flat gradients, in [-1, 1].
+
+    Example:
+      >>> float(cosine(jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0])))
+      0.0
+    """
     return one @ other / (jnp.linalg.norm(one) * jnp.linalg.norm(other))
 
 

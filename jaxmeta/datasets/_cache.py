@@ -35,11 +35,14 @@ def data_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "jaxmeta"
 
 
-def cached(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def cached(
+    path: Path, make: Callable[[], dict[str, np.ndarray]], *, compressed: bool = True
+) -> dict[str, np.ndarray]:
     """The arrays in the `.npz` file at `path`, made and written first where need be.
 
     A file that cannot be read is made again, with a warning. Nothing is unpickled. The file is
     written whole or not at all; a folder that cannot be written costs the cache, not the result.
+    Photographs hardly get smaller when `compressed`, and take long.
     """
     if path.exists():
         try:
@@ -51,7 +54,8 @@ def cached(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, n
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            save = np.savez_compressed if compressed else np.savez
+            save(file, allow_pickle=False, **arrays)
         os.replace(file.name, path)
     except OSError as error:
         warnings.warn(f"{path} could not be written ({error}): nothing is kept.", stacklevel=3)

@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxmeta.datasets._cache import DAMAGED_ZIP, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
-from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._pictures import picture
+from jaxmeta.datasets._split_lists import class_lists
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
 ARCHIVE, FOLDER = "cifar-100-binary.tar.gz", "cifar-100-binary"
@@ -38,7 +39,7 @@ def cifar_fs(data_dir: str | Path | None = None) -> Splits:
       FileNotFoundError: the folder or its files are missing; says which to put where.
       ValueError: the files are damaged or not complete.
     """
-    return split_classes(_classes(data_dir), split_list("cifar-fs"))
+    return split_classes(_classes(data_dir), class_lists("cifar-fs"))
 
 
 def fc100(data_dir: str | Path | None = None) -> Splits:
@@ -46,7 +47,7 @@ def fc100(data_dir: str | Path | None = None) -> Splits:
 
     Arguments, result and errors are those of `cifar_fs`.
     """
-    return split_classes(_classes(data_dir), split_list("fc100"))
+    return split_classes(_classes(data_dir), class_lists("fc100"))
 
 
 def _classes(data_dir):
@@ -136,10 +137,13 @@ def _check_size(folder, name, size):
 
 def _from_tfds(folder):
     """What tensorflow-datasets has prepared in `folder`, read without tensorflow."""
-    builder = tensorflow_datasets().builder("cifar100", data_dir=folder)
+    tfds = tensorflow_datasets()
+    builder = tfds.builder("cifar100", data_dir=folder)
     coarse, fine = (builder.info.features[name].int2str for name in ("coarse_label", "label"))
+    files = builder.as_data_source("train+test", decoders={"image": tfds.decode.SkipDecoding()})
     images, names = [], []
-    for example in builder.as_data_source(split="train+test"):
-        images.append(example["image"])
+    for number, example in enumerate(files):
+        name = f"image {number} of cifar100 in {folder}"
+        images.append(picture(example["image"], name=name, image_size=None))
         names.append(f"{coarse(int(example['coarse_label']))}/{fine(int(example['label']))}")
     return np.stack(images), names

@@ -4,21 +4,20 @@ Lake, Salakhutdinov & Tenenbaum, "Human-level concept learning through probabili
 induction", Science 2015; MIT licence, https://github.com/brendenlake/omniglot.
 """
 
-import io
-import struct
 import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from jaxmeta.datasets._cache import DAMAGED_ZIP, cached, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
-from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._class_folders import is_hidden
+from jaxmeta.datasets._pictures import picture
+from jaxmeta.datasets._split_lists import class_lists
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
 PARTS = ("images_background", "images_evaluation")
@@ -26,7 +25,6 @@ N_CHARACTERS, N_DRAWERS = 1623, 20
 VERSION = 1  # of the decoding; a new one makes the cache anew
 MOST_BYTES, MOST_PIXELS = 1_000_000, 4096  # of a drawing, which has some 200 bytes and 105 pixels
 RANDOM_SPLIT_SEED = 1  # as in cbfinn/maml, whose own order is another generator's
-UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, struct.error, zlib.error)
 
 
 def omniglot(
@@ -72,7 +70,7 @@ def omniglot(
             f"each, got {len(classes)}, of which {len(wrong)} with another number."
         )
     return split_classes(
-        classes, split_list("omniglot-vinyals") if split == "vinyals" else _random(classes)
+        classes, class_lists("omniglot-vinyals") if split == "vinyals" else _random(classes)
     )
 
 
@@ -127,14 +125,8 @@ def read_classes(source: Path, image_size: int) -> dict[str, np.ndarray]:
         if path.count("/") < 2:
             raise ValueError(f"{source}: {path!r} is not in folders Alphabet/characterNN.")
         *_, alphabet, character, file = path.split("/")
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                if max(image.size) > MOST_PIXELS:
-                    wide, high = image.size
-                    raise ValueError(f"{source}: {path} is no drawing: {wide} x {high} pixels.")
-                drawings[f"{alphabet}/{character}"].append((file, _ink(image, image_size)))
-        except (*UNREADABLE, Image.DecompressionBombError) as error:
-            raise ValueError(f"{source}: {path} is not a readable image ({error}).") from error
+        ink = _ink(content, f"{source}: {path}", image_size)
+        drawings[f"{alphabet}/{character}"].append((file, ink))
     return {
         name: np.stack([image for _, image in sorted(images, key=lambda pair: pair[0])])
         for name, images in drawings.items()
@@ -144,6 +136,8 @@ def read_classes(source: Path, image_size: int) -> dict[str, np.ndarray]:
 def _png_files(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         for path in sorted(source.glob("*/*/*.png")):
+            if is_hidden(path.relative_to(source)):
+                continue
             if not path.is_file():  # A pipe would be waited for.
                 raise ValueError(f"{path} is not a file.")
             _check_size(source, path.name, path.stat().st_size)
@@ -152,7 +146,7 @@ def _png_files(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(source) as archive:
             for name in sorted(archive.namelist()):
-                if name.endswith(".png") and not name.startswith("__MACOSX"):
+                if name.endswith(".png") and not is_hidden(PurePosixPath(name)):
                     _check_size(source, name, archive.getinfo(name).file_size)
                     yield name, archive.read(name)  # In memory: no name of a member is a path here.
     except DAMAGED_ZIP as error:
@@ -164,25 +158,26 @@ def _check_size(source: Path, name: str, size: int) -> None:
         raise ValueError(f"{source}: {name} is no drawing: {size} bytes.")
 
 
-def _ink(image: Image.Image, image_size: int) -> np.ndarray:
-    """Grey `[image_size, image_size, 1]` uint8, ink 255 on 0, whatever the mode (1, L or RGB)."""
-    grey = image.convert("L")  # A 1-bit image becomes 0 and 255.
-    small = grey.resize((image_size, image_size), Image.Resampling.LANCZOS)
-    return 255 - np.asarray(small)[..., None]
+def _ink(content: bytes, name: str, image_size: int) -> np.ndarray:
+    """Grey `[image_size, image_size, 1]` uint8, ink 255 on 0."""
+    return 255 - picture(
+        content, name=name, image_size=image_size, grey=True, most_pixels=MOST_PIXELS
+    )
 
 
 def _from_tfds(folder: Path, image_size: int) -> dict[str, np.ndarray]:
     """Reads what tensorflow-datasets has prepared in `folder`, without tensorflow."""
-    builder = tensorflow_datasets().builder("omniglot", data_dir=folder)
+    tfds = tensorflow_datasets()
+    builder = tfds.builder("omniglot", data_dir=folder)
     name_of = builder.info.features["label"].int2str
     drawings = defaultdict(list)
     for part in ("train", "test"):
-        for example in builder.as_data_source(split=part):
-            image = np.asarray(example["image"])
-            # Pillow decodes a 1-bit PNG to 0 and 1, OpenCV to 0 and 255.
-            pixels = Image.fromarray(((image > 0) * 255).astype(np.uint8))
-            alphabet, _, number = name_of(int(example["label"])).rpartition("_")
-            drawings[f"{alphabet}/character{int(number) + 1:02d}"].append(_ink(pixels, image_size))
+        # As files: tensorflow-datasets decodes a 1-bit PNG to 0 and 1, or to 0 and 255.
+        files = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
+        for number, example in enumerate(files):
+            alphabet, _, character = name_of(int(example["label"])).rpartition("_")
+            ink = _ink(example["image"], f"{folder}: image {number} of {part}", image_size)
+            drawings[f"{alphabet}/character{int(character) + 1:02d}"].append(ink)
     return {name: np.stack(images) for name, images in sorted(drawings.items())}
 
 

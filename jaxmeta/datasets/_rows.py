@@ -1,19 +1,17 @@
 """Images that stay on the disk until they are asked for: folders of files, or ArrayRecord."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from jaxmeta.datasets._class_data import ClassData
+from jaxmeta.datasets._class_folders import class_folders, split_folders
+from jaxmeta.datasets._pictures import picture
 
 INDEX, ROWS = "index.json", "rows.array_record"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-
-UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError)
 
 
 class Rows(Protocol):
@@ -28,7 +26,7 @@ class Rows(Protocol):
         """Names of the classes."""
 
     def __getitem__(self, row: int, /) -> np.ndarray:
-        """One image `[H, W, C]` uint8."""
+        """One row: an image `[H, W, C]` uint8, or `[*X]` of another dtype as it is."""
 
 
 class _ImageFiles(NamedTuple):
@@ -36,67 +34,61 @@ class _ImageFiles(NamedTuple):
     class_names: tuple[str, ...]
     paths: tuple[str, ...]
     image_size: int
-    mode: str
+    grey: bool
 
     def __getitem__(self, row):
         path = self.paths[row]
-        try:
-            with Image.open(path) as image:
-                image.draft(self.mode, (self.image_size, self.image_size))
-                whole = image.convert(self.mode)
-        except (
-            UnidentifiedImageError,
-            OSError,
-            SyntaxError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise ValueError(f"{path} is not a readable image ({error}).") from error
-        size = (self.image_size, self.image_size)
-        pixels = np.asarray(whole.resize(size, Image.Resampling.LANCZOS), np.uint8)
-        return pixels.reshape(*size, -1)
+        return picture(Path(path), name=path, image_size=self.image_size, grey=self.grey)
 
 
-def image_files(folder: str | Path, *, image_size: int, grey: bool = False) -> Rows:
+def image_files(
+    folder: str | Path,
+    *,
+    image_size: int,
+    grey: bool = False,
+    classes: Sequence[str] | None = None,
+) -> Rows:
     """The images of a folder with one folder per class, decoded when they are asked for.
 
+    Every kind of picture that Pillow reads is taken as it looks: 16 bits are scaled to 8, an EXIF
+    orientation is applied, transparent parts lie on white, and the whole picture is resized to a
+    square. Hidden files and folders, whose names begin with a dot, are skipped.
+
     Args:
-      folder: `folder/class/image.png`; classes and files in the order of their names.
+      folder: `folder/class/image.png`; classes and files in the order of their names. A class may
+        lie deeper: `folder/Greek/character01/1.png` is of class `Greek/character01`.
       image_size: height and width in pixels.
       grey: one channel in place of three.
+      classes: names of those that are taken, in this order; None: all.
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it has no images, or a class without any.
+      ValueError: it has no images, a class without any, a file that is no picture, or lacks a
+        class that is asked for; a row that is asked for is no readable picture.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}.")
     if image_size < 1:
         raise ValueError(f"image_size must be >= 1, got {image_size}.")
-    classes = {path.name: _images(path) for path in sorted(folder.iterdir()) if path.is_dir()}
-    if not classes:
-        raise ValueError(f"{folder} must have a folder for each class, but has none.")
-    empty = [name for name, paths in classes.items() if not paths]
-    if empty:
-        raise ValueError(f"every class must have an image, but {folder / empty[0]} has none.")
+    folder = Path(folder)
+    if folder.is_dir() and len(split_folders(folder)) > 1:
+        raise ValueError(f"{folder} holds splits, not classes: give one of its folders.")
+    found = class_folders(folder)
+    names = tuple(found if classes is None else classes)
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"{folder} has no class {missing[0]!r}; it has {len(found)} others.")
     return _ImageFiles(
-        tuple(map(len, classes.values())),
-        tuple(classes),
-        tuple(str(path) for paths in classes.values() for path in paths),
+        tuple(len(found[name]) for name in names),
+        names,
+        tuple(str(path) for name in names for path in found[name]),
         image_size,
-        "L" if grey else "RGB",
+        grey,
     )
 
 
-def _images(folder):
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    return [path for path in files if path.is_file()]  # Not pipes, which would be waited for.
-
-
 class _Records:
-    def __init__(self, folder, counts, class_names, shape):
+    def __init__(self, folder, counts, class_names, shape, dtype):
         self.counts, self.class_names = counts, class_names
-        self._folder, self._shape, self._source = folder, shape, None
+        self._folder, self._shape, self._dtype = folder, shape, dtype
+        self._source = None
 
     def __getstate__(self):
         return self.__dict__ | {"_source": None}  # Each reading process opens the file itself.
@@ -104,7 +96,7 @@ class _Records:
     def __getitem__(self, row):
         if self._source is None:
             self._source = _record_source()([str(self._folder / ROWS)])
-        return np.frombuffer(self._source[row], np.uint8).reshape(self._shape)
+        return np.frombuffer(self._source[row], self._dtype).reshape(self._shape)
 
 
 def _record_source():
@@ -128,7 +120,10 @@ def array_records(folder: str | Path) -> Rows:
     try:
         index = json.loads((folder / INDEX).read_bytes())
         counts, names = tuple(map(int, index["counts"])), tuple(map(str, index["class_names"]))
-        rows = _Records(folder, counts, names, tuple(map(int, index["shape"])))
+        dtype = np.dtype(str(index.get("dtype", "uint8")))  # Older folders hold images alone.
+        if dtype.kind not in "iuf":
+            raise ValueError(f"rows of {dtype}")
+        rows = _Records(folder, counts, names, tuple(map(int, index["shape"])), dtype)
         if len(counts) != len(names) or min(counts) < 1:
             raise ValueError("counts and class_names do not fit")
         rows[sum(counts) - 1]
@@ -138,10 +133,13 @@ def array_records(folder: str | Path) -> Rows:
 
 
 def write_array_records(rows: Rows | ClassData, folder: str | Path) -> None:
-    """Writes images of one shape into a new folder, to be read in any order without decoding.
+    """Writes rows of one shape into a new folder, to be read in any order without decoding.
+
+    Rows keep their dtype, which says what they are: uint8 are images. Ids of uint8, which a
+    `ClassData` marks by `as_image=False`, are written as uint16.
 
     Raises:
-      ValueError: the folder is there, or the images differ in shape.
+      ValueError: the folder is there, or the rows differ in shape or dtype.
     """
     try:
         from array_record.python.array_record_module import ArrayRecordWriter
@@ -152,23 +150,27 @@ def write_array_records(rows: Rows | ClassData, folder: str | Path) -> None:
         raise ValueError(f"{folder} must be a new folder, but is there.")
     folder.mkdir(parents=True)
     writer = ArrayRecordWriter(str(folder / ROWS), "group_size:1")
-    shape = None
-    for image in _all(rows):
-        shape = image.shape if shape is None else shape
-        if image.shape != shape or image.dtype != np.uint8:
+    first = None
+    for row in _all(rows):
+        first = row if first is None else first
+        if row.shape != first.shape or row.dtype != first.dtype or row.dtype.kind not in "iuf":
             raise ValueError(
-                f"images must be uint8 of one shape, got {image.dtype} {image.shape} after {shape}."
+                "rows must be numbers of one shape and dtype, got "
+                f"{row.dtype} {row.shape} after {first.dtype} {first.shape}."
             )
-        writer.write(image.tobytes())
+        writer.write(row.tobytes())
     writer.close()
     index = {
         "counts": [int(count) for count in rows.counts],
         "class_names": list(rows.class_names),
-        "shape": list(shape or ()),
+        "shape": [] if first is None else list(first.shape),
+        "dtype": "uint8" if first is None else first.dtype.str,
     }
     (folder / INDEX).write_text(json.dumps(index))  # Last: without it the folder is not taken.
 
 
 def _all(rows) -> Iterator[np.ndarray]:
     images = rows.images if isinstance(rows, ClassData) else rows
-    return (images[row] for row in range(int(np.sum(rows.counts))))
+    are_ids = isinstance(rows, ClassData) and not rows.as_image and images.dtype == np.uint8
+    for row in range(int(np.sum(rows.counts))):
+        yield images[row].astype(np.uint16) if are_ids else np.asarray(images[row])

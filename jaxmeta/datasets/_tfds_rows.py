@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from jaxmeta.datasets._pictures import picture
 from jaxmeta.datasets._rows import Rows
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
@@ -35,11 +35,28 @@ def tfds_images(
 
     Raises:
       ValueError: tensorflow-datasets is not installed, there is no such data set, split or
-        feature, or `image_size` is below 1.
+        feature, a feature is no picture or no class, rows have no class, or `image_size` is below
+        1; a row that is asked for is no readable picture.
       FileNotFoundError: the data set is not prepared there.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be >= 1, got {image_size}.")
+    return tfds_rows(name, split, (image_size, grey), data_dir, image, label)
+
+
+def tfds_rows(
+    name: str,
+    split: str | None,
+    form: tuple[int, bool],
+    data_dir: str | Path | None,
+    image: str,
+    label: str,
+) -> "TfdsRows":
+    """What `tfds_images` gives; `split` None is all of them.
+
+    Raises:
+      ValueError, FileNotFoundError: see `tfds_images`.
+    """
     tfds = tensorflow_datasets()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
@@ -50,24 +67,40 @@ def tfds_images(
             f"{name} is not prepared in {builder.data_path}: run `tfds build {name} --data_dir "
             f"{Path(builder.data_path).parents[1]} --file_format array_record` first."
         )
-    for feature in (image, label):
-        if feature not in builder.info.features:
-            there = ", ".join(builder.info.features)
-            raise ValueError(f"{name} has no feature {feature!r}; it has {there}.")
+    _check_features(tfds, name, builder.info.features, image, label)
+    split = "+".join(builder.info.splits) if split is None else split
     undecoded = {image: tfds.decode.SkipDecoding()}
     labels = [int(row[label]) for row in builder.as_data_source(split, decoders=undecoded)]
     present, counts = np.unique(labels, return_counts=True)
+    if present.size == 0 or present[0] < 0:
+        wrong = "has rows without a class, such as a test set" if present.size else "has no rows"
+        raise ValueError(f"{name}: split {split!r} {wrong}; choose another `split`.")
     names = builder.info.features[label].int2str
-    return _TfdsImages(
+    return TfdsRows(
         (name, data_dir, split, image),
         tuple(map(int, counts)),
         tuple(names(int(number)) for number in present),
         np.argsort(labels, kind="stable"),
-        (image_size, "L" if grey else "RGB"),
+        form,
     )
 
 
-class _TfdsImages:
+def _check_features(tfds, name, features, image, label):
+    for feature in (image, label):
+        if feature not in features:
+            raise ValueError(f"{name} has no feature {feature!r}; it has {', '.join(features)}.")
+    if not isinstance(features[label], tfds.features.ClassLabel):
+        raise ValueError(f"{name}: feature {label!r} is no class; give another `label`.")
+    kind = features[image]
+    if not isinstance(kind, tfds.features.Image) or kind.np_dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"{name}: feature {image!r} must be a picture of 8 or 16 bits, but is {kind!r}."
+        )
+
+
+class TfdsRows:
+    """Rows of one or more splits, those of a class adjacent."""
+
     def __init__(self, where, counts, class_names, order, form):
         self.counts, self.class_names = counts, class_names
         self._where, self._order, self._form = where, order, form
@@ -77,14 +110,20 @@ class _TfdsImages:
         return self.__dict__ | {"_source": None}  # Each reading process opens the files itself.
 
     def __getitem__(self, row):
+        size, grey = self._form
+        return picture(self.content(row), name=self.name(row), image_size=size, grey=grey)
+
+    def content(self, row: int) -> bytes:
+        """The picture's file, not decoded."""
         name, data_dir, split, feature = self._where
         if self._source is None:
-            self._source = (
-                tensorflow_datasets().builder(name, data_dir=data_dir).as_data_source(split)
+            tfds = tensorflow_datasets()
+            self._source = tfds.builder(name, data_dir=data_dir).as_data_source(
+                split, decoders={feature: tfds.decode.SkipDecoding()}
             )
-        pixels = np.asarray(self._source[int(self._order[row])][feature])
-        size, mode = self._form
-        # Images of one channel are `[H, W, 1]` there, which Pillow does not take.
-        whole = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert(mode)
-        small = whole.resize((size, size), Image.Resampling.LANCZOS)
-        return np.asarray(small, np.uint8).reshape(size, size, -1)
+        return self._source[int(self._order[row])][feature]
+
+    def name(self, row: int) -> str:
+        """What an error calls the picture."""
+        name, _, split, _ = self._where
+        return f"image {int(self._order[row])} of {name}, split {split!r},"

@@ -20,6 +20,7 @@ import jax.extend.core
 import jax.numpy as jnp
 
 from jaxmeta.inner.rules import UpdateRule
+from jaxmeta.inner.rules._rule import check_rule
 
 
 def inner_loop(
@@ -70,13 +71,15 @@ def inner_loop(
     return weights, observed
 
 
-def check_inner_loop(*, inner_steps: int, derivative: str) -> None:
+def check_inner_loop(*, inner_steps: int, derivative: str, rule: UpdateRule | None = None) -> None:
     """Refuses bad arguments when a learner is built.
 
     Raises:
-      TypeError: `inner_steps` is not an int.
+      TypeError: `inner_steps` is not an int, or `rule` is not an update rule.
       ValueError: `inner_steps` is negative, or `derivative` is not one of the three.
     """
+    if rule is not None:  # And not one of the learner's own.
+        check_rule(rule)
     if isinstance(inner_steps, bool) or not isinstance(inner_steps, int):
         raise TypeError(f"inner_steps must be an int, got {inner_steps!r}.")
     if inner_steps < 0:

@@ -4,6 +4,12 @@ from jaxmeta.networks._augmented import Augmented, augmented
 from jaxmeta.networks._conv4 import Conv4, conv4, max_pool
 from jaxmeta.networks._linear import linear
 from jaxmeta.networks._mlp import MLP, mlp
+from jaxmeta.networks._mobilenet_v3 import (
+    MobileNetV3Small,
+    imagenet_normalised,
+    mobilenet_v3_small,
+    mobilenet_v3_small_weights,
+)
 from jaxmeta.networks._relation import (
     RelationEmbedding,
     RelationHead,
@@ -33,6 +39,7 @@ __all__ = [
     "Conv4",
     "DenseBlock",
     "Encoder",
+    "MobileNetV3Small",
     "RelationEmbedding",
     "RelationHead",
     "ResNet12",
@@ -44,9 +51,12 @@ __all__ = [
     "conv",
     "conv4",
     "convolve_tasks",
+    "imagenet_normalised",
     "linear",
     "max_pool",
     "mlp",
+    "mobilenet_v3_small",
+    "mobilenet_v3_small_weights",
     "relation_embedding",
     "relation_head",
     "resnet12",

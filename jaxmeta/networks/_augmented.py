@@ -38,7 +38,7 @@ class Augmented(nn.Module):
             else:
                 h = nn.relu(BatchNorm(name=f"norm_{block}")(conv(x, kernel)))
             x = max_pool(h) if min(h.shape[1:3]) > 1 else h
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         kernel = self.param("dense", nn.initializers.he_normal(), (x.shape[1], self.hidden))
         representation = x @ kernel
         if "dense" in fast:
@@ -81,6 +81,16 @@ def augmented(
 
     Raises:
       ValueError: a size is below 1, `conv_blocks` below 0, or `n_augmented` not among the layers.
+
+    Example:
+      >>> import jax
+      >>> net = augmented(5, conv_blocks=0, hidden=8)
+      >>> net.augmented_layers
+      ('dense', 'head')
+      >>> params = net.init(jax.random.key(0), jnp.ones((1, 4)))
+      >>> fast = {"head": jnp.ones((8, 5))}
+      >>> [part.shape for part in net.apply(params, jnp.ones((2, 4)), fast)]
+      [(2, 8), (2, 5)]
     """
     for name, size in (("n_outputs", n_outputs), ("width", width), ("hidden", hidden)):
         if size < 1:

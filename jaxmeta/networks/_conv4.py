@@ -79,6 +79,10 @@ def max_pool(x: jax.Array) -> jax.Array:
       x: `[M, H, W, C]`.
 
     Returns `[M, H // 2, W // 2, C]`.
+
+    Example:
+      >>> max_pool(jnp.arange(6.0).reshape(1, 2, 3, 1)).ravel().tolist()
+      [4.0]
     """
     rows, columns = x.shape[1] // 2, x.shape[2] // 2
     blocks = x[:, : 2 * rows, : 2 * columns].reshape(x.shape[0], rows, 2, columns, 2, x.shape[3])
@@ -131,6 +135,12 @@ def conv4(
     Raises:
       ValueError: `width` or `n_outputs` is below 1; by `init` and `apply`, the input is not
         `[M, H, W, C]`, or pooling would leave no pixel of it.
+
+    Example:
+      >>> net = conv4(5, width=8)
+      >>> images = jnp.zeros((2, 28, 28, 1))
+      >>> net.apply(net.init(jax.random.key(0), images), images).shape
+      (2, 5)
     """
     if width < 1:
         raise ValueError(f"width must be >= 1, got {width}.")

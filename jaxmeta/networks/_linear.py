@@ -8,6 +8,12 @@ def linear(n_outputs: int, *, use_bias: bool = True, init_scale: float = 0.01) -
 
     Raises:
       ValueError: `n_outputs` is below 1.
+
+    Example:
+      >>> import jax
+      >>> net = linear(2, use_bias=False)
+      >>> net.init(jax.random.key(0), jax.numpy.ones((1, 3)))["params"]["kernel"].shape
+      (3, 2)
     """
     if n_outputs < 1:
         raise ValueError(f"n_outputs must be >= 1, got {n_outputs}.")

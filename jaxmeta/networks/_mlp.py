@@ -55,6 +55,12 @@ def mlp(
 
     Raises:
       ValueError: a width is below 1.
+
+    Example:
+      >>> net = mlp(3, hidden=(8,))
+      >>> params = net.init(jax.random.key(0), jnp.ones((1, 4)))
+      >>> net.apply(params, jnp.ones((5, 4))).shape
+      (5, 3)
     """
     for width in (*hidden, n_outputs):
         if width < 1:

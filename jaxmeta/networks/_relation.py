@@ -52,7 +52,7 @@ class RelationHead(nn.Module):
         `is_counted` `[M * N]` bool: pairs whose statistics count. Returns scores `[M, N]`, the
         log-odds of the paper's relation score.
         """
-        pairs = len(queries), len(classes)
+        pairs = queries.shape[0], classes.shape[0]
         if queries.ndim == 4:
             x = self._pair_maps(queries, classes, is_counted)
         else:
@@ -97,6 +97,13 @@ def relation_embedding(*, width: int = 64) -> RelationEmbedding:
 
     Raises:
       ValueError: `width` is below 1.
+
+    Example:
+      >>> import jax
+      >>> net = relation_embedding(width=4)
+      >>> images = jnp.zeros((2, 28, 28, 1))
+      >>> net.apply(net.init(jax.random.key(0), images), images).shape
+      (2, 5, 5, 4)
     """
     if width < 1:
         raise ValueError(f"width must be >= 1, got {width}.")
@@ -114,6 +121,13 @@ def relation_head(*, width: int = 64, hidden: int = 8, padding: Padding = "SAME"
 
     Raises:
       ValueError: `width` or `hidden` is below 1, or `padding` is none of the two.
+
+    Example:
+      >>> import jax
+      >>> head = relation_head(width=4, hidden=3)
+      >>> queries, classes = jnp.zeros((2, 5, 5, 4)), jnp.zeros((3, 5, 5, 4))
+      >>> head.apply(head.init(jax.random.key(0), queries, classes), queries, classes).shape
+      (2, 3)
     """
     for name, number in (("width", width), ("hidden", hidden)):
         if number < 1:

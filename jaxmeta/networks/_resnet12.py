@@ -67,6 +67,13 @@ def resnet12(
 
     Raises:
       ValueError: not four widths, or a number below 1.
+
+    Example:
+      >>> import jax
+      >>> net = resnet12(widths=(2, 2, 2, 4))
+      >>> images = jnp.zeros((2, 16, 16, 3))
+      >>> net.apply(net.init(jax.random.key(0), images), images).shape
+      (2, 4)
     """
     if len(widths) != 4 or min(widths) < 1:
         raise ValueError(f"widths must be four numbers >= 1, got {widths}.")

@@ -31,6 +31,13 @@ def siamese_embedding(units: int = 4096, *, width: int = 64) -> SiameseEmbedding
 
     Raises:
       ValueError: `units` or `width` is below 1.
+
+    Example:
+      >>> import jax
+      >>> net = siamese_embedding(6, width=4)
+      >>> images = jax.numpy.zeros((2, 16, 16, 1))
+      >>> net.apply(net.init(jax.random.key(0), images), images).shape
+      (2, 6)
     """
     for name, number in (("units", units), ("width", width)):
         if number < 1:

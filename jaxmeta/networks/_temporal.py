@@ -109,6 +109,12 @@ def temporal_block(length: int, filters: int) -> TemporalBlock:
 
     Raises:
       ValueError: `length` is below 2 or `filters` below 1.
+
+    Example:
+      >>> block = temporal_block(8, filters=4)  # three layers of 4 filters reach over 8 steps
+      >>> steps = jnp.zeros((10, 3))
+      >>> block.apply(block.init(jax.random.key(0), steps), steps).shape
+      (10, 15)
     """
     if length < 2:
         raise ValueError(f"length must be >= 2, got {length}.")
@@ -122,6 +128,12 @@ def causal_attention(key_size: int, value_size: int) -> CausalAttention:
 
     Raises:
       ValueError: a size is below 1.
+
+    Example:
+      >>> attention = causal_attention(8, 4)
+      >>> steps = jnp.zeros((10, 3))
+      >>> attention.apply(attention.init(jax.random.key(0), steps), steps).shape
+      (10, 7)
     """
     for name, size in (("key_size", key_size), ("value_size", value_size)):
         if size < 1:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Literal
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax import lax
 from jax.core import ShapedArray
@@ -137,7 +138,7 @@ def _kernel_gradient_on_cpu(x, dy, **settings):
         gradient, chunk_bytes = _kernel_gradient_of_few_channels, _WINDOWS_BYTES
         numbers = math.prod(dy.shape[1:3]) * math.prod(settings["kernel_size"]) * x.shape[3]
     rows = max(1, chunk_bytes // (numbers * x.dtype.itemsize))
-    if len(x) < 2 * rows:
+    if jax.export.is_symbolic_dim(x.shape[0]) or len(x) < 2 * rows:
         return gradient(x, dy, **settings)
     full = len(x) // rows * rows
     chunks = [part[:full].reshape(-1, rows, *part.shape[1:]) for part in (x, dy)]

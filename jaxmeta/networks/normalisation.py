@@ -61,4 +61,4 @@ def _mean(x, is_valid):
     if is_valid is None:
         return jnp.mean(x, axes)
     counted = jnp.where(is_valid.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
-    return jnp.mean(counted, axes) * (len(x) / jnp.maximum(jnp.sum(is_valid), 1))
+    return jnp.mean(counted, axes) * (x.shape[0] / jnp.maximum(jnp.sum(is_valid), 1))

@@ -22,12 +22,12 @@ class SetEncoder(nn.Module):
     def __call__(self, x, y, is_valid=None):
         """The vector `[size]`, or `[N * size]` per class; rows that are not valid do not count."""
         x = x if self.embed is None else self.embed(x)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         h = x if self.per_class else jnp.concatenate([x, y], axis=1)
         for layer, width in enumerate(self.hidden):
             h = nn.relu(nn.Dense(width, name=f"dense_{layer}")(h))
         h = nn.Dense(self.size, name="out")(h)
-        weights = y if self.per_class else jnp.ones((len(y), 1), h.dtype)
+        weights = y if self.per_class else jnp.ones((y.shape[0], 1), h.dtype)
         if is_valid is not None:
             weights = weights * is_valid[:, None]
         total = weights.sum(0)[:, None]
@@ -56,6 +56,13 @@ def set_encoder(
 
     Raises:
       ValueError: a width is below 1.
+
+    Example:
+      >>> import jax
+      >>> encoder = set_encoder(3, hidden=(4,))
+      >>> x, y = jnp.ones((5, 2)), jnp.ones((5, 1))
+      >>> encoder.apply(encoder.init(jax.random.key(0), x, y), x, y).shape
+      (3,)
     """
     for width in (*hidden, size):
         if width < 1:
@@ -79,5 +86,13 @@ def conditioned(embed: nn.Module, head: nn.Module) -> Conditioned:
     Args:
       embed: maps `[M, *X]` to `[M, D]`, a `conv4` without outputs.
       head: maps `[M, D]` and a context `[C]` to outputs, an `mlp`.
+
+    Example:
+      >>> import jax
+      >>> from jaxmeta.networks import conv4, mlp
+      >>> net = conditioned(conv4(width=2), mlp(5))
+      >>> images, context = jnp.zeros((2, 16, 16, 1)), jnp.zeros(3)
+      >>> net.apply(net.init(jax.random.key(0), images, context), images, context).shape
+      (2, 5)
     """
     return Conditioned(embed, head)

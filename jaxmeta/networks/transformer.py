@@ -43,9 +43,7 @@ class Encoder(nn.Module):
         width = tokens.shape[-1]
         inner = self.inner_width(width)
         glorot = nn.initializers.xavier_uniform()
-        mask = (
-            None if is_valid is None else jnp.broadcast_to(is_valid, (1, len(tokens), len(tokens)))
-        )
+        mask = None if is_valid is None else jnp.broadcast_to(is_valid, (1, *2 * tokens.shape[:1]))
         observed = self.is_mutable_collection("intermediates") and not self.is_initializing()
         for layer in range(self.layers):
             attended = nn.MultiHeadDotProductAttention(

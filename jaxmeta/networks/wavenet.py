@@ -22,8 +22,8 @@ class WaveNetEncoder(nn.Module):
     def __call__(self, x, y, is_valid=None):
         """The vector `[size]`; rows that are not valid are as if absent."""
         x = x if self.embed is None else self.embed(x)
-        rows = jnp.concatenate([x.reshape(len(x), -1), y], axis=1)
-        last = len(rows) - 1
+        rows = jnp.concatenate([x.reshape(x.shape[0], -1), y], axis=1)
+        last = rows.shape[0] - 1
         if is_valid is not None:  # What is not valid goes behind the last that is.
             rows = rows[jnp.argsort(~is_valid, stable=True)]
             last = jnp.maximum(jnp.sum(is_valid) - 1, 0)
@@ -57,6 +57,12 @@ def wavenet_encoder(
 
     Raises:
       ValueError: a number is below 1.
+
+    Example:
+      >>> encoder = wavenet_encoder(3, width=4, layers=2)
+      >>> x, y = jnp.ones((5, 2)), jnp.ones((5, 1))
+      >>> encoder.apply(encoder.init(jax.random.key(0), x, y), x, y).shape
+      (3,)
     """
     for name, number in (("size", size), ("width", width), ("layers", layers)):
         if number < 1:

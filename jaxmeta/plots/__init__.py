@@ -17,9 +17,11 @@ from jaxmeta.plots._returns import draw_paths, episode_returns, regret_curves
 from jaxmeta.plots._runs import (
     adaptation_curves,
     draw_runs,
+    floors,
     headline,
     learning_curves,
     loss_curve,
+    meta_test_results,
     presentation_curves,
 )
 
@@ -38,9 +40,11 @@ __all__ = [
     "draw_runs",
     "episode_returns",
     "estimators",
+    "floors",
     "headline",
     "learning_curves",
     "loss_curve",
+    "meta_test_results",
     "predictions",
     "predictive_band",
     "presentation_curves",

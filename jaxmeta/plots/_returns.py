@@ -22,7 +22,8 @@ def regret_curves(
       colour: of the agent.
     """
     for name, curve in evaluation["regret"].items():
-        values, widths = np.array(curve["mean"]), np.array(curve["interval"])
+        values = np.array(curve["mean"])
+        widths = np.zeros_like(values) if curve["interval"] is None else np.array(curve["interval"])
         pulls = np.arange(1, len(values) + 1)
         if name == "agent":
             name, line_colour = label or name, colour or COLOURS[name]
@@ -41,7 +42,8 @@ def episode_returns(
 ) -> None:
     """Return of each episode of a trial, trained and untrained."""
     for (name, curve), style in zip(evaluation["by_episode"].items(), ("-", "--"), strict=False):
-        values, widths = np.array(curve["mean"]), np.array(curve["interval"])
+        values = np.array(curve["mean"])
+        widths = np.zeros_like(values) if curve["interval"] is None else np.array(curve["interval"])
         episodes = np.arange(1, len(values) + 1)
         (line,) = axes.plot(
             episodes, values, style, marker=".", color=colour, label=f"{label} {name}".strip()

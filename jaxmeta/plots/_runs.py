@@ -11,6 +11,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from jaxmeta.plots._returns import episode_returns, regret_curves
 
 STYLES = ("-", "--", ":", "-.")
+RESULTS = ("inductive", "transductive", "context_mean", "untrained", "raw_pixel_nearest_neighbour")
 
 
 def learning_curves(
@@ -27,7 +28,7 @@ def learning_curves(
     points = [record for record in records if "val" in record]
     steps = np.array([record["step"] for record in points])
     values = np.array([record["val"] for record in points])
-    widths = np.array([record["val_interval"] for record in points])
+    widths = _widths([record.get("val_interval") for record in points])
     (line,) = axes.plot(steps, values, marker=".", label=label)
     axes.fill_between(steps, values - widths, values + widths, color=line.get_color(), alpha=0.2)
     axes.set(xlabel="meta-step", ylabel=f"{metric} on meta_val", title="Learning")
@@ -56,7 +57,7 @@ def adaptation_curves(
     for (setting, points), style in zip(settings, itertools.cycle(STYLES)):
         steps = np.array([point["inner_steps"] for point in points])
         values = np.array([point["mean"] for point in points])
-        widths = np.array([point["interval"] for point in points])
+        widths = _widths([point["interval"] for point in points])
         name = f"{label} {setting}".strip()
         (line,) = axes.plot(
             steps, values, style, marker="o", markersize=3, label=name, color=colour
@@ -76,13 +77,19 @@ def presentation_curves(
     evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | None = None
 ) -> None:
     """Accuracy on the streams of meta_test at the 1st, 2nd, ... presentation of a class."""
-    result = evaluation["inductive"]
-    values, widths = (
-        np.array(result[name]) for name in ("by_presentation", "by_presentation_interval")
-    )
-    numbers = np.arange(1, len(values) + 1)
-    (line,) = axes.plot(numbers, values, marker="o", markersize=3, label=label, color=colour)
-    axes.fill_between(numbers, values - widths, values + widths, color=line.get_color(), alpha=0.2)
+    rows = (("inductive", "o-", colour), ("untrained", "--", colour or "grey"))
+    for row, style, line_colour in (*rows, ("raw_pixel_nearest_neighbour", ":", colour or "grey")):
+        if row not in evaluation:
+            continue
+        result = evaluation[row]
+        values, widths = np.array(result["by_presentation"]), result["by_presentation_interval"]
+        numbers = np.arange(1, len(values) + 1)
+        name = "" if row == "inductive" else row.replace("_", " ").replace("raw pixel", "raw-pixel")
+        text = f"{label} {name}".strip()
+        (line,) = axes.plot(numbers, values, style, markersize=6, label=text, color=line_colour)
+        if widths is not None:
+            low, high = values - np.array(widths), values + np.array(widths)
+            axes.fill_between(numbers, low, high, color=line.get_color(), alpha=0.2)
     axes.set(
         xlabel="presentation of a class",
         ylabel="accuracy on meta_test",
@@ -90,6 +97,61 @@ def presentation_curves(
         ylim=(0, 1),
     )
     axes.set_xticks(numbers)
+
+
+def floors(evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | None = None) -> None:
+    """What to compare an adaptation curve with, on the same episodes of meta_test.
+
+    The raw-pixel floor has no inner steps and is a line; fresh parameters have been adapted by as
+    many steps as the learner, and are a point there.
+    """
+    style = {"color": colour or "grey", "alpha": 0.8}
+    if floor := evaluation.get("raw_pixel_nearest_neighbour"):
+        name = f"{label} raw-pixel nearest neighbour".strip()
+        axes.axhline(floor["mean"], linestyle=":", label=name, **style)
+    untrained, adaptation = evaluation.get("untrained"), evaluation["adaptation"]
+    if untrained and "untrained" not in adaptation:  # Of agents it is a curve of its own.
+        steps = next(iter(adaptation.values()))[-1]["inner_steps"]
+        axes.errorbar(
+            [steps],
+            [untrained["mean"]],
+            _widths([untrained["interval"]]),
+            fmt="x",
+            label=f"{label} untrained".strip(),
+            **style,
+        )
+
+
+def meta_test_results(
+    evaluation: Mapping, *, axes: Axes, label: str = "", place: int = 0, colour: str | None = None
+) -> None:
+    """Results on meta_test, one point with its 95% interval for each protocol and floor.
+
+    Args:
+      evaluation: `evaluation.json` of a run.
+      axes: where to draw.
+      label: name of the run in the legend.
+      place: of the run among those in the picture, which moves its points aside.
+      colour: of the run.
+    """
+    rows = [row for row in RESULTS if row in evaluation]
+    axes.errorbar(
+        [RESULTS.index(row) + 0.1 * place for row in rows],
+        [evaluation[row]["mean"] for row in rows],
+        _widths([evaluation[row]["interval"] for row in rows]),
+        fmt="o",
+        markersize=4,
+        label=label,
+        color=colour,
+    )
+    names = [row.replace("_", " ").replace("raw pixel", "raw-pixel") for row in RESULTS]
+    axes.set_xticks(range(len(RESULTS)), names, rotation=20, ha="right", fontsize="small")
+    axes.set(ylabel=f"{evaluation['metric']} on meta_test", title="Meta-test")
+
+
+def _widths(intervals):
+    """Half widths to draw, none where there is no interval, as of one episode."""
+    return np.array([0.0 if interval is None else interval for interval in intervals])
 
 
 def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> Figure:
@@ -110,7 +172,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         for name, result in evaluations.items()
         if "regret" in result or "by_episode" in result
     }
-    columns = 3 if adapting or streaming or acting else 2
+    columns = 3 if evaluations else 2
     figure = Figure(figsize=(5.2 * columns, 3.8), layout="constrained")
     panels = figure.subplots(1, columns)
     several = len(runs) > 1
@@ -122,24 +184,18 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
             panels[1].set_yscale("log")
         if metric == "return":
             panels[0].set_ylabel("minus the return in training")
-    for number, name in enumerate(runs):
+    for number, (name, result) in enumerate(evaluations.items()):
+        label, colour = (name, f"C{list(runs).index(name)}") if several else ("", None)
         if name in adapting:
-            label, colour = (name, f"C{number}") if several else ("", None)
-            adaptation_curves(adapting[name], axes=panels[2], label=label, colour=colour)
-        if name in streaming:
-            label, colour = (name, f"C{number}") if several else ("", None)
-            presentation_curves(streaming[name], axes=panels[2], label=label, colour=colour)
-        if name in acting:
-            label, colour = (name, f"C{number}") if several else ("", None)
-            draw = regret_curves if "regret" in acting[name] else episode_returns
-            draw(acting[name], axes=panels[2], label=label, colour=colour)
-    for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
-        values = [result[row]["mean"] for result in evaluations.values() if row in result]
-        # The whole of a trial is no level for a curve along it, nor one step for a curve of steps.
-        is_drawn = acting or any(row in result["adaptation"] for result in adapting.values())
-        for panel in panels[1 : 2 if is_drawn else None] if values else ():
-            label = row.replace("_", " ").replace("raw pixel", "raw-pixel")
-            panel.axhline(values[0], color="grey", linestyle=style, label=label)
+            adaptation_curves(result, axes=panels[2], label=label, colour=colour)
+            floors(result, axes=panels[2], label=label, colour=colour)
+        elif name in streaming:
+            presentation_curves(result, axes=panels[2], label=label, colour=colour)
+        elif name in acting:
+            draw = regret_curves if "regret" in result else episode_returns
+            draw(result, axes=panels[2], label=label, colour=colour)
+        elif not (adapting or streaming or acting):
+            meta_test_results(result, axes=panels[2], label=label, place=number, colour=colour)
     for panel in panels:
         panel.grid(alpha=0.3)
         if panel.get_legend_handles_labels()[0] and (several or panel is not panels[0]):
@@ -156,11 +212,10 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
 
 def headline(evaluation: Mapping) -> str:
     """The main result in one line, with protocol and interval."""
-    if evaluation["metric"] == "return":
-        result = evaluation["return"]
-        return f"{evaluation['setting']}, return {result['mean']:.2f} ± {result['interval']:.2f}"
-    result = evaluation["inductive"]
-    if evaluation["metric"] == "accuracy":
-        value = f"{100 * result['mean']:.2f} ± {100 * result['interval']:.2f} %"
-        return f"{evaluation['setting']} {value} (inductive)"
-    return f"{evaluation['setting']} MSE {result['mean']:.3f} ± {result['interval']:.3f}"
+    result = evaluation["return" if evaluation["metric"] == "return" else "inductive"]
+    scale, digits = (100, 2) if evaluation["metric"] == "accuracy" else (1, 3)
+    value = f"{scale * result['mean']:.{digits}f}"
+    if result["interval"] is not None:
+        value += f" ± {scale * result['interval']:.{digits}f}"
+    form = {"return": "{}, return {}", "accuracy": "{} {} % (inductive)"}
+    return form.get(evaluation["metric"], "{} MSE {}").format(evaluation["setting"], value)

@@ -3,7 +3,7 @@
 from jaxmeta.recipes._all import ALL, find
 from jaxmeta.recipes._analyse import Analysis, analyse_run
 from jaxmeta.recipes._episode import EpisodeView, episode_of_run, has_images
-from jaxmeta.recipes._evaluate import MEMORY_TRACE, evaluate_run
+from jaxmeta.recipes._evaluate import MEMORY_TRACE, evaluate_run, evaluation_file
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
 from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "episode_of_run",
     "evaluate_run",
+    "evaluation_file",
     "find",
     "has_images",
     "look_run",

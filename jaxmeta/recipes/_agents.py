@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import rl
-from jaxmeta.rl.environments import Environment
+from jaxmeta.rl.environment import Environment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The meta-test of a run: its best parameters on episodes never seen."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from jaxmeta.training import evaluate, evaluate_stream
 from jaxmeta.training.checkpoint import write_json
 from jaxmeta.training.run_folder import read_seconds
 
-EVALUATION, MEMORY_TRACE = "evaluation.json", "memory.json"
+MEMORY_TRACE = "memory.json"
 
 
 def evaluate_run(
@@ -46,9 +47,11 @@ def evaluate_run(
 
     Args:
       run_dir: folder of the run.
-      n_episodes: by default those of the recipe.
-      n_way, k_shot: of the episodes, by default those of the recipe; at another setting the file is
-        `evaluation-20w5s.json` and alike.
+      n_episodes: by default those of the recipe. One episode has no interval: it is None.
+      n_way, k_shot: of the episodes, by default those of the recipe.
+
+    Another number of episodes or another setting has a file of its own, such as
+    `evaluation-20w5s.json` or `evaluation-50-episodes.json`: see `evaluation_file`.
 
     Returns what was written.
 
@@ -58,14 +61,11 @@ def evaluate_run(
     """
     run_dir = Path(run_dir)
     name, recipe = read_config(run_dir)
-    recipe, file = _at_setting(name, recipe, n_way, k_shot)
+    path = evaluation_file(run_dir, n_episodes=n_episodes, n_way=n_way, k_shot=k_shot)
+    recipe = _at_setting(name, recipe, n_way, k_shot)
     key = stream(recipe, META_TEST)
     experiment, start, params, step, trained = load_best(run_dir, recipe)
     n_episodes = recipe.test_episodes if n_episodes is None else n_episodes
-    is_images = isinstance(recipe.task, Images)
-    sample = next(iter(experiment.meta_test.values()))
-    score = partial(evaluate, sample=sample, key=key, metric=experiment.metric)
-    score_all = partial(score, n_episodes=n_episodes)
     results: dict[str, Any] = {
         "recipe": name,
         "setting": next(iter(experiment.meta_test)),
@@ -79,19 +79,32 @@ def evaluate_run(
         "n_episodes": n_episodes,
         "versions": versions(),
     }
+    work = recipe, experiment, params, start, key, n_episodes
     if isinstance(recipe.task, Worlds):
-        results |= return_results(recipe, experiment, params, start, key, n_episodes)
-        write_json(run_dir / file, results)
-        return results
-    if isinstance(recipe.task, Streams):
-        results |= _stream_results(recipe.task, experiment, params, start, sample, key, n_episodes)
-        write_json(run_dir / file, results)
+        results |= return_results(*work)
+    elif isinstance(recipe.task, Streams):
+        results |= _stream_results(*work)
         if isinstance(recipe.learner, Mann) and recipe.learner.memory != "none":
-            write_json(run_dir / MEMORY_TRACE, _memory_along_a_stream(recipe, params, sample, key))
-        return results
-    protocols = (False, True) if is_images else (False,)
-    for transductive in protocols:
-        result = score_all(experiment.at_test, params, transductive=transductive)
+            write_json(run_dir / MEMORY_TRACE, _memory_along_a_stream(*work[:3], key))
+    else:
+        results |= _episode_results(*work)
+    if n_episodes == 1:
+        results = without_intervals(results)
+    write_json(path, results)
+    return results
+
+
+def _episode_results(recipe, experiment, params, start, key, n_episodes):
+    """Both protocols, the floors on the same episodes, and the metric along the inner loop."""
+    is_images = isinstance(recipe.task, Images)
+    sample = next(iter(experiment.meta_test.values()))
+    score = partial(evaluate, sample=sample, key=key, metric=experiment.metric)
+    score_all = partial(score, n_episodes=n_episodes)
+    results: dict[str, Any] = {}
+    for transductive in (False, True) if is_images else (False,):
+        with warnings.catch_warnings():  # Both are reported, be they the same or not.
+            warnings.filterwarnings("ignore", "transductive=True changed nothing")
+            result = score_all(experiment.at_test, params, transductive=transductive)
         results["transductive" if transductive else "inductive"] = _summary(result)
     results["untrained"] = _summary(score_all(experiment.at_test, start))
     if is_images:
@@ -103,7 +116,6 @@ def evaluate_run(
         results["adaptation"] = _adaptation(
             experiment, params, partial(score, n_episodes=min(n_episodes, recipe.curve_episodes))
         )
-    write_json(run_dir / file, results)
     return results
 
 
@@ -113,8 +125,9 @@ def _metric_of(task):
     return "accuracy" if isinstance(task, Images | Streams) else "mean squared error"
 
 
-def _stream_results(task, experiment, params, start, sample, key, n_episodes):
+def _stream_results(recipe, experiment, params, start, key, n_episodes):
     """Accuracy by presentation: of the learner, untrained, and of the nearest earlier image."""
+    task, sample = recipe.task, next(iter(experiment.meta_test.values()))
 
     def score(learner, params):
         result = evaluate_stream(
@@ -142,8 +155,9 @@ def _stream_results(task, experiment, params, start, sample, key, n_episodes):
     }
 
 
-def _memory_along_a_stream(recipe, params, sample, key):
+def _memory_along_a_stream(recipe, experiment, params, key):
     """Where the first stream of the meta-test is written and read, the heads added up."""
+    sample = next(iter(experiment.meta_test.values()))
     episode = sample(jax.random.split(jax.random.fold_in(key, 0))[0])
     look = reads_and_writes(recipe.net.build(None), **recipe.learner.parts())
     trace = jax.jit(look)(params, episode)
@@ -157,32 +171,58 @@ def _memory_along_a_stream(recipe, params, sample, key):
     }
 
 
-def _at_setting(
-    name: str, recipe: Recipe, n_way: int | None, k_shot: int | None
-) -> tuple[Recipe, str]:
-    """The recipe tested at another way and shot, and the name of the evaluation's file."""
+def evaluation_file(
+    run_dir: str | Path,
+    *,
+    n_episodes: int | None = None,
+    n_way: int | None = None,
+    k_shot: int | None = None,
+) -> Path:
+    """Where `evaluate_run` with the same arguments writes: each protocol has a file of its own."""
+    _, recipe = read_config(run_dir)
+    parts = ["evaluation"]
+    if isinstance(recipe.task, Images):
+        own = (recipe.task.n_way, recipe.task.k_shot)
+        if (there := _setting(recipe.task, n_way, k_shot)) != own:
+            parts.append(_short(*there))
+    if n_episodes not in (None, recipe.test_episodes):
+        parts.append(f"{n_episodes}-episodes")
+    return Path(run_dir) / f"{'-'.join(parts)}.json"
+
+
+def _setting(task, n_way, k_shot):
+    return (
+        task.n_way if n_way is None else n_way,
+        task.k_shot if k_shot is None else k_shot,
+    )
+
+
+def _short(n_way, k_shot):
+    return f"{n_way}w{k_shot}s"
+
+
+def _at_setting(name: str, recipe: Recipe, n_way: int | None, k_shot: int | None) -> Recipe:
+    """The recipe tested at another way and shot."""
     task = recipe.task
     if n_way is None and k_shot is None:
-        return recipe, EVALUATION
+        return recipe
     if not isinstance(task, Images):
         raise ValueError("n_way and k_shot are of image classification; this run is of another.")
-    n_way, k_shot = n_way or task.n_way, k_shot or task.k_shot
+    n_way, k_shot = _setting(task, n_way, k_shot)
     if n_way != task.n_way and not isinstance(recipe.learner, METRIC):
         raise ValueError(
             f"n_way must be {task.n_way}, as many classes as the net of this run has outputs for, "
             f"got {n_way}; metric learners alone take any."
         )
     if (n_way, k_shot) == (task.n_way, task.k_shot):
-        return recipe, EVALUATION
-    here, there = f"{task.n_way}w{task.k_shot}s", f"{n_way}w{k_shot}s"
-    known = ALL.get(name.replace(here, there))
-    recipe = dataclasses.replace(
+        return recipe
+    known = ALL.get(name.replace(_short(task.n_way, task.k_shot), _short(n_way, k_shot)))
+    return dataclasses.replace(
         recipe,
         paper=known.paper if known else recipe.paper,
         published=known.published if known else "none at this setting",
         task=dataclasses.replace(task, n_way=n_way, k_shot=k_shot),
     )
-    return recipe, f"evaluation-{there}.json"
 
 
 def _predictive(recipe, params, sample, key, n_episodes):
@@ -218,5 +258,19 @@ def _adaptation(experiment: Experiment, params: Any, score: Callable) -> dict:
     }
 
 
+def without_intervals(results: Any) -> Any:
+    """The same with None for every interval: one episode has none, and 0 would claim certainty."""
+    if isinstance(results, list):
+        return [without_intervals(part) for part in results]
+    if not isinstance(results, dict):
+        return results
+    return {
+        name: None if name.endswith("interval") else without_intervals(part)
+        for name, part in results.items()
+    }
+
+
 def _summary(result):
-    return {"mean": result.mean, "interval": result.interval, "n_episodes": len(result.per_episode)}
+    n_episodes = len(result.per_episode)
+    interval = result.interval if n_episodes > 1 else None
+    return {"mean": result.mean, "interval": interval, "n_episodes": n_episodes}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from jaxmeta import datasets, losses, rl, tasks
+from jaxmeta import losses, rl, tasks
 from jaxmeta.episodes import Sample
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.recipes._agents import MamlRl, Rl2, Worlds
@@ -24,6 +24,7 @@ from jaxmeta.recipes._recipe import (
     Recipe,
     RelationMaps,
     SigmoidUnits,
+    check_choices,
     check_numbers,
 )
 from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream, make_step
@@ -56,6 +57,11 @@ def build(recipe: Recipe) -> Experiment:
       FileNotFoundError: the data set's files are not there.
     """
     check_numbers(recipe)
+    check_choices(recipe)
+    recipe.outer.check()
+    for name in ("test_episodes", "curve_episodes"):
+        if getattr(recipe, name) < 1:
+            raise ValueError(f"{name} must be >= 1, got {getattr(recipe, name)}.")
     if isinstance(recipe.task, Worlds):
         return _acting(recipe)
     if isinstance(recipe.task, Images):
@@ -201,16 +207,8 @@ def _gaussian_process_samples(task):
     return sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample}
 
 
-def _splits(task):
-    if task.dataset == "glyphs":
-        return datasets.glyphs()
-    if task.dataset == "cifar_fs":
-        return datasets.cifar_fs(task.data_dir)
-    return datasets.omniglot(task.data_dir, split=task.split)
-
-
 def _stream_samples(task):
-    splits = _splits(task)
+    splits = task.splits()
     meta_test = task.sample(splits.meta_test, training=False)
     return (
         task.sample(splits.meta_train, training=True),
@@ -226,7 +224,7 @@ def _evaluate_streams(learner, sample, *, n_episodes, metric):
 
 
 def _image_samples(task):
-    splits = _splits(task)
+    splits = task.splits()
     meta_train = tasks.episodes(
         splits.meta_train,
         n_way=task.train_n_way,

@@ -1,7 +1,17 @@
 """Where the images of a recipe come from."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
+
+from jaxmeta import datasets
+
+# By name, as the command takes it; called with the source.
+DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
+    "glyphs": lambda _: datasets.glyphs(),
+    "omniglot": lambda source: datasets.omniglot(source.data_dir, split=source.split),
+    "cifar_fs": lambda source: datasets.cifar_fs(source.data_dir),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,3 +26,23 @@ class ImageSource:
     """Omniglot's 1028/172/423 characters, or 1100/100/423 at random"""
     rotations: bool = True
     """images turned by right angles are further classes, in training and at test"""
+
+    def splits(self) -> datasets.Splits:
+        """Loads the data set.
+
+        Raises:
+          ValueError: there is no such data set, or it does not take `data_dir` or `split`.
+          FileNotFoundError: its files are not there.
+        """
+        if self.dataset not in DATASETS:
+            raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {self.dataset!r}.")
+        if self.dataset == "glyphs" and self.data_dir is not None:
+            raise ValueError(
+                f"data_dir must be None for glyphs, which come with jaxmeta, got {self.data_dir!r}."
+            )
+        if self.dataset != "omniglot" and self.split != "vinyals":
+            raise ValueError(
+                f"split is of Omniglot; {self.dataset} has one split of its classes, "
+                f"got {self.split!r}."
+            )
+        return DATASETS[self.dataset](self)

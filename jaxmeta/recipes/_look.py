@@ -10,6 +10,7 @@ import optax
 
 from jaxmeta.learner import Examples
 from jaxmeta.learners.hyper import Generated, GeneratedWeights
+from jaxmeta.losses import has_label
 from jaxmeta.recipes._hyper import Conditional, HyperTransformer, OnePass
 from jaxmeta.recipes._recipe import Images
 from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream
@@ -63,8 +64,9 @@ def look_run(run_dir: str | Path) -> Look | None:
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(TASKS))
     episodes, adapted = jax.jit(lambda keys: jax.lax.map(adapt, keys))(keys)
     first, adapted_first = jax.tree.map(lambda leaf: leaf[0], (episodes, adapted))
-    is_labelled = jnp.any(first.support.y != 0, axis=1)
-    labels = np.asarray(jnp.where(is_labelled, jnp.argmax(first.support.y, axis=1), -1))
+    labels = np.asarray(
+        jnp.where(has_label(first.support.y), jnp.argmax(first.support.y, axis=1), -1)
+    )
     weights, attention, curve = {}, {}, None
     if isinstance(adapted, Generated):
         weights = {f"kernel {n}": kernel for n, kernel in enumerate(adapted.kernels)}

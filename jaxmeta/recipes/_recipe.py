@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import jax.nn.initializers as init
 import optax
+import tyro
 
 from jaxmeta import networks
 from jaxmeta.recipes._agents import MamlRl, Memory, Rl2, Worlds
@@ -186,14 +187,20 @@ class Outer:
     seed: int = 0
     """seed of everything"""
 
+    def check(self) -> None:
+        """Raises a `ValueError` that names a count below 1."""
+        counts = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
+        for name in (*counts, "validation_episodes", "halve_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}.")
+
     def build(self) -> optax.GradientTransformation:
         """The optax transformation.
 
         Raises:
-          ValueError: there are no steps, or the warm-up leaves none to the schedule.
+          ValueError: a count is below 1, or the warm-up leaves no steps to the schedule.
         """
-        if self.steps < 1:
-            raise ValueError(f"steps must be >= 1, got {self.steps}.")
+        self.check()
         if not 0 <= self.warm_up < self.steps:
             raise ValueError(
                 f"warm_up must be >= 0 and below steps ({self.steps}), got {self.warm_up}."
@@ -214,15 +221,19 @@ class Outer:
         return tx if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), tx)
 
 
+# What is known of a paper is no setting: the command does not take it.
+_ONLY_HERE = (tyro.conf.Fixed, tyro.conf.Suppress)
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """One experiment: what the paper did, and what is done here."""
 
-    paper: str
+    paper: Annotated[str, *_ONLY_HERE]
     """paper and setting"""
-    published: str
+    published: Annotated[str, *_ONLY_HERE]
     """the number to reach; "none" where there is none"""
-    changes: str
+    changes: Annotated[str, *_ONLY_HERE]
     """what this recipe changes against the paper"""
     task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
     net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory
@@ -278,6 +289,21 @@ def from_dict(default: Any, values: dict) -> Any:
             value = tuple(value)
         new[name] = value
     return dataclasses.replace(default, **new)
+
+
+def check_choices(config: Any) -> None:
+    """Every field of a config, and of those in it, that takes one of several words has one of them.
+
+    Raises:
+      ValueError: one does not; names it and the words.
+    """
+    for name, type_ in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            check_choices(value)
+        elif get_origin(type_) is Literal and value not in get_args(type_):
+            words = ", ".join(map(str, get_args(type_)))
+            raise ValueError(f"{name} must be one of {words}, got {value!r}.")
 
 
 def check_numbers(config: Any) -> None:

@@ -1,5 +1,6 @@
 """A step of a run, run again with every operation checked."""
 
+import functools
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from jaxmeta.recipes._experiment import build
 from jaxmeta.recipes._run import TRAINING, read_config, stream
 from jaxmeta.training import MetaState, init_state, restore
 from jaxmeta.training.checkpoint import Checkpoints
-from jaxmeta.training.fit import split_key
+from jaxmeta.training.fit import call_length, split_key
 from jaxmeta.training.guards import TaskNumbers, first_bad_operation, look_at_tasks
 from jaxmeta.training.run_folder import FAILURE
 
@@ -59,24 +60,26 @@ def replay_run(run_dir: str | Path, *, step: int) -> Replay:
 
 
 def _advance(experiment, outer, state: MetaState, key: jax.Array, step: int) -> MetaState:
-    for steps_per_call in (outer.steps_per_call, 1):
-        calls = (step - int(state.step)) // steps_per_call
-        run = experiment.make_step(
+    @functools.cache
+    def step_of(length):
+        return experiment.make_step(
             experiment.learner,
             experiment.tx,
             experiment.meta_train,
             meta_batch_size=outer.meta_batch_size,
-            steps_per_call=steps_per_call,
+            steps_per_call=length,
             tasks_at_once=experiment.tasks_at_once,
             devices=experiment.devices,
         )
-        for _ in range(calls):
-            before = int(state.step)
-            state, _ = run(state, key)
-            if int(state.step) != before + steps_per_call:
-                raise ValueError(
-                    f"step {int(state.step)}, before step {step}, is not finite: replay that one."
-                )
+
+    while (done := int(state.step)) < step:
+        length = call_length(done, outer.steps, outer.steps_per_call, [outer.validate_every])
+        length = min(length, step - done)
+        state, _ = step_of(length)(state, key)
+        if int(state.step) != done + length:
+            raise ValueError(
+                f"step {int(state.step)}, before step {step}, is not finite: replay that one."
+            )
     return state
 
 

@@ -86,7 +86,8 @@ def _regrets(task, agent, sample, key, n_tasks):
         compiled = over_episodes(one, n_tasks, min(TOGETHER, n_tasks))
 
         def run(scale, key):
-            regrets, most = map(np.asarray, compiled(jnp.float32(scale), key))
+            regrets, most = compiled(jnp.float32(scale), key)
+            regrets, most = np.asarray(regrets, np.float64), np.asarray(most, np.float64)
             return regrets, most - regrets[:, -1]
 
         return run

@@ -16,25 +16,29 @@ from jaxmeta.recipes._recipe import Recipe, from_dict
 from jaxmeta.training import Fitted, fit, init_state
 from jaxmeta.training.checkpoint import Checkpoints, newest_record
 from jaxmeta.training.run_folder import CONFIG
+from jaxmeta.training.settings import config_differences
 
 # Streams of the seed that training, meta-test and the adaptation curves draw from.
 TRAINING, META_TEST = 0, 1
+# Fields of a recipe that a later release may word otherwise.
+TEXTS = ("paper", "published", "changes")
 
 
 def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = False) -> Fitted:
     """Trains a recipe into a run folder.
 
+    A resumed run has the fields it was started with, of which `outer.steps` alone may grow: its
+    rate then follows the schedule of that many steps.
+
     Raises:
-      ValueError: the folder holds a run and `resume` is False, or a run of another recipe.
+      ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
+        other fields; names them.
     """
     run_dir = Path(run_dir)
-    if resume:
-        before = _config_before(run_dir)
-        if before is not None and _settings(*before) != _settings(name, recipe):
-            raise ValueError(
-                f"{run_dir} holds a run of recipe {before[0]!r} with other fields; resume it with "
-                "the fields it was started with, or choose another folder."
-            )
+    before = _config_before(run_dir) if resume else None
+    if before is not None:
+        _compare(run_dir, before, (name, recipe))
+        recipe = dataclasses.replace(recipe, **{text: getattr(before[1], text) for text in TEXTS})
     experiment = build(recipe)
     outer = recipe.outer
     return fit(
@@ -80,9 +84,22 @@ def _config_before(run_dir):
         return config and _parse(config)
 
 
-def _settings(name, recipe):
-    """A recipe without the texts on it, which a later release may word otherwise."""
-    return name, dataclasses.replace(recipe, paper="", published="", changes="")
+def _compare(run_dir, before, now):
+    """Refuses to resume with another recipe or other fields, before anything is built."""
+    (name, old), (new_name, new) = before, now
+    found = [] if name == new_name else [f"the recipe is {new_name!r}"]
+    old, new = (
+        dataclasses.asdict(dataclasses.replace(recipe, **dict.fromkeys(TEXTS, "")))
+        for recipe in (old, new)
+    )
+    steps = old["outer"]["steps"], new["outer"]["steps"]
+    found += config_differences(old, new, steps=steps if steps[1] > steps[0] else None)
+    if found:
+        raise ValueError(
+            f"{run_dir} holds a run of recipe {name!r} with other fields: {'; '.join(found)}. "
+            "Resume it with the fields it was started with, of which steps alone may grow, or "
+            "choose another folder."
+        )
 
 
 def _parse(config):

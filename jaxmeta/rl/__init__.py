@@ -1,29 +1,36 @@
 """Meta-reinforcement learning: tasks are environments, agents act and learn in one program."""
 
 from jaxmeta.rl import bandits, environments, locomotion
+from jaxmeta.rl._context import ContextReader, context_reader
+from jaxmeta.rl._decision_pretrained import decision_pretrained
 from jaxmeta.rl._maml_rl import maml_rl
 from jaxmeta.rl._rl2 import rl2
 from jaxmeta.rl._rollout import rollout
 from jaxmeta.rl._snail import snail
+from jaxmeta.rl._transformer import transformer
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import gae, linear_baseline, no_baseline
 from jaxmeta.rl.agent import Agent
 from jaxmeta.rl.evaluate import Returns, evaluate_returns, make_evaluate_returns
 from jaxmeta.rl.inner_losses import dice, low_variance_curvature, surrogate
 from jaxmeta.rl.recurrent import MemoryPolicy, gru, lstm
-from jaxmeta.rl.updates import a2c, ppo, trpo
+from jaxmeta.rl.updates import a2c, imitation, ppo, trpo
 
 __all__ = [
     "Agent",
+    "ContextReader",
     "MemoryPolicy",
     "Returns",
     "a2c",
     "bandits",
+    "context_reader",
+    "decision_pretrained",
     "dice",
     "environments",
     "evaluate_returns",
     "gae",
     "gru",
+    "imitation",
     "linear_baseline",
     "locomotion",
     "low_variance_curvature",
@@ -36,6 +43,7 @@ __all__ = [
     "rollout",
     "snail",
     "surrogate",
+    "transformer",
     "trpo",
     "trust_region_step",
 ]

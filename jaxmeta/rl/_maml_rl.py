@@ -24,7 +24,7 @@ from jaxmeta.rl.advantages import (
     normalised,
 )
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
-from jaxmeta.rl.environments import Environment
+from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.inner_losses import InnerLoss, surrogate
 
 
@@ -81,6 +81,15 @@ def maml_rl(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> import jaxmeta
+      >>> plane = jaxmeta.rl.environments.navigation(horizon=5)
+      >>> agent = maml_rl(jaxmeta.networks.mlp(2), plane, episodes=2)
+      >>> goal = plane.sample(jax.random.key(0))
+      >>> params = agent.init(jax.random.key(1), goal)
+      >>> agent.test(params, jax.random.key(2), goal).returns.shape  # after 0 to 3 steps
+      (4,)
     """
     for name, number, least in (("inner_steps", inner_steps, 0), ("episodes", episodes, 1)):
         if number < least:

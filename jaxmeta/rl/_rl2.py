@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.advantages import discounted_returns, gae
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
-from jaxmeta.rl.environments import Environment
+from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
 
 
@@ -42,7 +42,7 @@ def rl2(
     discounted return of the trial, over the ends of episodes.
 
     Args:
-      policy: `rl.gru(256)`, `rl.lstm(48)` or `rl.snail()`.
+      policy: `rl.gru(256)`, `rl.lstm(48)`, `rl.snail()` or `rl.transformer()`.
       environment: tasks.
       episodes: of a trial.
       discount: of rewards.
@@ -52,6 +52,16 @@ def rl2(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> from jaxmeta.rl import gru
+      >>> from jaxmeta.rl.environments import bernoulli_bandits
+      >>> bandits = bernoulli_bandits(5)
+      >>> agent = rl2(gru(8), bandits, episodes=10)
+      >>> arms = bandits.sample(jax.random.key(0))
+      >>> params = agent.init(jax.random.key(1), arms)
+      >>> agent.test(params, jax.random.key(2), arms).returns.shape  # of each pull
+      (10,)
     """
     if episodes < 1:
         raise ValueError(f"episodes must be >= 1, got {episodes}.")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.rl.environments import Environment, Task
+from jaxmeta.rl.environment import Environment, Task
 
 
 class Seen(NamedTuple):
@@ -16,6 +16,7 @@ class Seen(NamedTuple):
     action: jax.Array  # the last one as a net reads it; zeros before the first
     reward: jax.Array  # of the last action
     done: jax.Array  # 1.0 where the last action ended an episode
+    reached: jax.Array  # [O], where the last action led, before any reset; zeros before the first
 
 
 class Trajectory(NamedTuple):
@@ -47,6 +48,14 @@ def rollout(
       task: in which.
       memory: the policy's own, kept from one episode to the next.
       episodes: how many; each at most `environment.horizon` steps.
+
+    Example:
+      >>> from jaxmeta.rl.environments import bernoulli_bandits
+      >>> bandits = bernoulli_bandits(2)
+      >>> first_arm = lambda memory, key, seen: (memory, jnp.array(0), ())
+      >>> arms = jnp.array([1.0, 0.0])
+      >>> rollout(bandits, first_arm, jax.random.key(0), arms, episodes=3).reward.tolist()
+      [1.0, 1.0, 1.0]
     """
     encode = environment.actions.encode
 
@@ -58,21 +67,23 @@ def rollout(
         is_valid = episode < episodes
         done = after.done | (time + 1 >= environment.horizon)
         reward = jnp.where(is_valid, after.reward, 0.0)
-        state, observation = after.state, after.observation
+        state, observation, reached = after.state, after.observation, after.observation
         if episodes > 1:
             fresh = environment.reset(key_reset, task)
             state, observation = jax.tree.map(
                 lambda new, old: jnp.where(done, new, old), fresh, (state, observation)
             )
         record = Trajectory(seen, action, reward, is_valid, episode, extra)
-        seen = Seen(observation, encode(action), reward.astype(float), done.astype(float))
+        reward, ends = reward.astype(float), done.astype(float)
+        seen = Seen(observation, encode(action), reward, ends, reached)
         time, episode = jnp.where(done, 0, time + 1), episode + done
         return (state, seen, time, episode, memory), record
 
     key_reset, key_steps = jax.random.split(key)
     state, observation = environment.reset(key_reset, task)
     nothing = environment.actions.nothing()
-    seen = Seen(observation, nothing, jnp.zeros(()), jnp.zeros(()))
+    nowhere = jax.tree.map(jnp.zeros_like, observation)
+    seen = Seen(observation, nothing, jnp.zeros(()), jnp.zeros(()), nowhere)
     zero = jnp.zeros((), jnp.int32)
     keys = jax.random.split(key_steps, episodes * environment.horizon)
     return jax.lax.scan(one_step, (state, seen, zero, zero, memory), keys)[1]

@@ -59,6 +59,12 @@ def snail(
 
     Raises:
       ValueError: a size is below 1.
+
+    Example:
+      >>> policy = snail(embedding=4, filters=3, n_blocks=1, key_size=2, value_size=2)
+      >>> params = policy.init(jax.random.key(0), jnp.ones((3, 5)))
+      >>> len(policy.apply(params, jnp.ones((3, 5))))  # of three steps
+      3
     """
     temporal_block(2, filters)
     causal_attention(key_size, value_size)

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxmeta.losses import wide
+
 
 class TrustRegionInfo(NamedTuple):
     """What a trust region step did."""
@@ -69,6 +71,17 @@ def trust_region_step(
       backtrack_ratio: of the lengths of two steps of the line search.
 
     Returns the new parameters, the old ones where no step lowers the loss within the region.
+
+    Example:
+      >>> params, info = trust_region_step(
+      ...     jnp.zeros(2),
+      ...     loss=lambda mean: jnp.sum(mean),
+      ...     outputs=lambda mean: mean,
+      ...     kl=lambda mean: 0.5 * jnp.sum(mean**2),  # of N(mean, 1) from N(0, 1)
+      ...     max_kl=0.01,
+      ... )
+      >>> params.round(3).tolist()
+      [-0.10000000149011612, -0.10000000149011612]
     """
     flat, unravel = ravel_pytree(params)
 
@@ -105,7 +118,7 @@ def trust_region_step(
     start = (jnp.zeros((), jnp.int32), flat, jnp.array(False), zero, zero)
     _, new, good, divergence, improvement = jax.lax.while_loop(goes_on, attempt, start)
     info = TrustRegionInfo(
-        jnp.linalg.norm(gradient),
+        jnp.linalg.norm(wide(gradient)),
         jnp.where(good, divergence, 0.0),
         jnp.where(good, improvement, 0.0),
         good,

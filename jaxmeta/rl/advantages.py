@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.losses import wide
+
 
 def gae(
     rewards: jax.Array,
@@ -25,6 +27,11 @@ def gae(
       is_valid: `[T]`; steps that are not valid come last and have the advantage 0.
       discount: of rewards one step later.
       gae_lambda: 0 trusts the values, 1 the rewards.
+
+    Example:
+      >>> rewards, values = jnp.array([1.0, 1.0]), jnp.zeros(2)
+      >>> gae(rewards, values, jnp.ones(2, bool), discount=0.5, gae_lambda=1.0).tolist()
+      [1.5, 1.0]
     """
     values = jnp.where(is_valid, values, 0.0)
     after = jnp.append(values[1:], 0.0)
@@ -44,7 +51,12 @@ def discounted_returns(rewards: jax.Array, *, discount: float) -> jax.Array:
 
 
 def no_baseline(observations: jax.Array, returns: jax.Array, is_valid: jax.Array) -> jax.Array:
-    """Expects nothing: zeros `[E, H]`."""
+    """Expects nothing: zeros `[E, H]`.
+
+    Example:
+      >>> no_baseline(jnp.ones((1, 2, 3)), jnp.ones((1, 2)), jnp.ones((1, 2), bool)).tolist()
+      [[0.0, 0.0]]
+    """
     del observations, is_valid
     return jnp.zeros_like(returns)
 
@@ -61,6 +73,12 @@ def linear_baseline(observations: jax.Array, returns: jax.Array, is_valid: jax.A
       observations: `[E, H, O]`; cut at -10 and 10.
       returns: discounted sum of the rewards from each step on, `[E, H]`.
       is_valid: `[E, H]`.
+
+    Example:
+      >>> observations, returns = jnp.zeros((2, 3, 1)), jnp.full((2, 3), 4.0)
+      >>> values = linear_baseline(observations, returns, jnp.ones((2, 3), bool))
+      >>> bool(jnp.allclose(values, 4.0, atol=0.01))
+      True
     """
     episodes, horizon = returns.shape
     seen = jnp.clip(observations, -10.0, 10.0)
@@ -77,8 +95,8 @@ def linear_baseline(observations: jax.Array, returns: jax.Array, is_valid: jax.A
 
 
 def masked_mean(values: jax.Array, is_valid: jax.Array) -> jax.Array:
-    """Mean over the valid ones."""
-    return jnp.sum(jnp.where(is_valid, values, 0.0)) / jnp.maximum(jnp.sum(is_valid), 1)
+    """Mean over the valid ones, in float32 or better."""
+    return jnp.sum(jnp.where(is_valid, wide(values), 0.0)) / jnp.maximum(jnp.sum(is_valid), 1)
 
 
 def deviation(values: jax.Array, is_valid: jax.Array) -> jax.Array:

@@ -1,4 +1,12 @@
-"""The contract of meta-learners that act, beside `jaxmeta.learner` for those that predict."""
+"""The contract of meta-learners that act, beside `jaxmeta.learner` for those that predict.
+
+Most learn from what their own actions led to, by a policy gradient. In-context agents learn from
+given data: from a teacher, from the history of another learner, or from a buffer of trajectories.
+They fulfil the same contract, since the two gradients differ in one factor only, the advantage.
+Their batches say so by `advantages=None`: the actions in them are to be imitated, they count as
+drawn with probability 1, so that `Replay.log_ratio` is their log-likelihood, and this, with the
+agent's `credit`, is the objective (`rl.imitation`).
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,8 +23,8 @@ class Batch(NamedTuple):
     """What an outer update learns from: steps taken in one task, constants all."""
 
     data: Any  # the agent's own
-    distribution: Any  # [..., T] of actions, under the parameters that acted
-    advantages: jax.Array  # [..., T]
+    distribution: Any  # [..., T] of actions, under the parameters that acted; None: given data
+    advantages: jax.Array | None  # [..., T]; None: the actions are given ones, to be imitated
     is_valid: jax.Array  # [..., T]
     targets: jax.Array | None  # [..., T] of the values, in their unit; None for agents without
     mean_return: jax.Array  # scalar, undiscounted, for a human
@@ -51,8 +59,13 @@ class Agent(NamedTuple):
     """`(params, key, task) -> Test`."""
 
     def loss(self, params: Params, key: jax.Array, task: Any) -> tuple[jax.Array, jax.Array]:
-        """Policy-gradient loss and mean return of one task by itself, as in a learner."""
+        """Loss and mean return of one task by itself, as in a learner.
+
+        The loss of imitation where the batch is of given data, else that of the policy gradient.
+        """
         batch = jax.lax.stop_gradient(self.collect(params, key, task))
         replay = self.replay(params, batch)
-        gain = jnp.exp(replay.log_ratio) * batch.advantages
+        gain = replay.log_ratio
+        if batch.advantages is not None:
+            gain = jnp.exp(replay.log_ratio) * batch.advantages
         return -masked_mean(gain, batch.is_valid) - replay.credit, batch.mean_return

@@ -1,8 +1,4 @@
-"""Tasks to act in: pure functions of explicit state, with the field's own small environments.
-
-A task is the parameters of an environment: the arms of a bandit, the tables of an MDP, a goal. An
-episode begins with `reset` and ends after `horizon` steps, or when a step says so.
-"""
+"""Tasks to act in: the field's own small environments, and those of other libraries."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,32 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.rl._dark import KeyAndDoor as KeyAndDoor
+from jaxmeta.rl._dark import dark_room as dark_room
+from jaxmeta.rl._dark import key_to_door as key_to_door
 from jaxmeta.rl.distributions import Continuous, Discrete
-
-Task = Any
-
-
-class Step(NamedTuple):
-    """What an action leads to."""
-
-    state: Any
-    observation: jax.Array  # [O]
-    reward: jax.Array  # scalar
-    done: jax.Array  # bool; the episode ends here, before its horizon
-
-
-class Environment(NamedTuple):
-    """A distribution of tasks, and how they answer to actions."""
-
-    sample: Callable[[jax.Array], Task]
-    """`key -> task`: parameters of one task, any pytree of arrays."""
-    reset: Callable[[jax.Array, Task], tuple[Any, jax.Array]]
-    """`(key, task) -> (state, observation)`: the first of an episode."""
-    step: Callable[[jax.Array, Any, jax.Array, Task], Step]
-    """`(key, state, action, task) -> Step`."""
-    actions: Discrete | Continuous
-    horizon: int
-    """steps of an episode at most"""
+from jaxmeta.rl.environment import Environment, Step, Table, Task
 
 
 def bernoulli_bandits(n_arms: int) -> Environment:
@@ -46,6 +21,12 @@ def bernoulli_bandits(n_arms: int) -> Environment:
 
     Raises:
       ValueError: fewer than 2 arms.
+
+    Example:
+      >>> bandits = bernoulli_bandits(5)
+      >>> arms = bandits.sample(jax.random.key(0))
+      >>> bandits.step(jax.random.key(1), (), jnp.array(2), arms.at[2].set(1.0)).reward.tolist()
+      1.0
     """
 
     def pay(key, arm):
@@ -61,6 +42,12 @@ def gaussian_bandits(n_arms: int, *, std: float = 1.0) -> Environment:
 
     Raises:
       ValueError: fewer than 2 arms, or `std` below 0.
+
+    Example:
+      >>> bandits = gaussian_bandits(5, std=0.0)
+      >>> arms = bandits.sample(jax.random.key(0))
+      >>> bool(bandits.step(jax.random.key(1), (), jnp.array(2), arms).reward == arms[2])
+      True
     """
     if not std >= 0:
         raise ValueError(f"std must be >= 0, got {std}.")
@@ -81,12 +68,17 @@ def _bandits(n_arms, draw, pay):
 
     def reset(key, task):
         del key, task
-        return (), nothing(1)
+        return jnp.array(0), nothing(1)
 
     def step(key, state, action, task):
         return Step(state, nothing(1), pay(key, task[action]), jnp.array(True))
 
-    return Environment(sample, reset, step, Discrete(n_arms), horizon=1)
+    def optimal(state, task):
+        del state
+        return jnp.argmax(task)
+
+    table = Table(1, lambda state: nothing(1), optimal)
+    return Environment(sample, reset, step, Discrete(n_arms), horizon=1, table=table)
 
 
 class TabularTask(NamedTuple):
@@ -104,6 +96,12 @@ def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -
 
     Raises:
       ValueError: a number is below 1.
+
+    Example:
+      >>> mdps = tabular_mdps(n_states=4, n_actions=2)
+      >>> task = mdps.sample(jax.random.key(0))
+      >>> task.transition.shape, task.reward.shape
+      ((4, 2, 4), (4, 2))
     """
     for name, number in (("n_states", n_states), ("n_actions", n_actions), ("horizon", horizon)):
         if number < 1:
@@ -126,16 +124,27 @@ def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -
         state = jax.random.categorical(key_state, task.transition[state, action])
         return Step(state, jax.nn.one_hot(state, n_states), reward, jnp.array(False))
 
-    return Environment(sample, reset, step, Discrete(n_actions), horizon)
+    table = Table(n_states, lambda state: jax.nn.one_hot(state, n_states))
+    return Environment(sample, reset, step, Discrete(n_actions), horizon, table)
 
 
 def minus_distance(offset: jax.Array) -> jax.Array:
-    """Reward of the environment released with MAML: minus the distance to the goal."""
+    """Reward of the environment released with MAML: minus the distance to the goal.
+
+    Example:
+      >>> float(minus_distance(jnp.array([3.0, 4.0])))
+      -5.0
+    """
     return -jnp.linalg.norm(offset)
 
 
 def minus_squared_distance(offset: jax.Array) -> jax.Array:
-    """Reward in the words of the MAML paper: minus the squared distance to the goal."""
+    """Reward in the words of the MAML paper: minus the squared distance to the goal.
+
+    Example:
+      >>> float(minus_squared_distance(jnp.array([3.0, 4.0])))
+      -25.0
+    """
     return -jnp.sum(offset**2)
 
 
@@ -154,6 +163,14 @@ def navigation(
 
     Raises:
       ValueError: `horizon` is below 1.
+
+    Example:
+      >>> plane = navigation()
+      >>> goal = jnp.array([0.3, 0.0])
+      >>> state, _ = plane.reset(jax.random.key(0), goal)
+      >>> after = plane.step(jax.random.key(1), state, jnp.array([5.0, 0.0]), goal)
+      >>> round(float(after.reward), 3)  # A move of 0.1 at most leaves a distance of 0.2.
+      -0.2
     """
     if horizon < 1:
         raise ValueError(f"horizon must be >= 1, got {horizon}.")
@@ -186,6 +203,14 @@ def unit_actions(environment: Environment, bound: float) -> Environment:
 
     Raises:
       ValueError: its actions are discrete, or `bound` is not above 0.
+
+    Example:
+      >>> plane = unit_actions(navigation(), bound=0.1)
+      >>> goal = jnp.array([0.3, 0.0])
+      >>> state, _ = plane.reset(jax.random.key(0), goal)
+      >>> after = plane.step(jax.random.key(1), state, jnp.array([0.5, 0.0]), goal)
+      >>> after.observation.round(3).tolist()
+      [0.05000000074505806, 0.0]
     """
     if not isinstance(environment.actions, Continuous):
         raise ValueError(f"actions must be continuous, got {environment.actions}.")

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.losses import wide
 from jaxmeta.rl.agent import Agent
+from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.evaluate import over_episodes
 
 TASKS_AT_ONCE = 50  # by vmap, where no other number is given
@@ -16,11 +18,16 @@ TASKS_AT_ONCE = 50  # by vmap, where no other number is given
 class Returns(NamedTuple):
     """Returns over tasks: after each inner step, or of each episode of a trial."""
 
-    mean: float  # of the metric
+    mean: float  # of the metric: by default the last of `at`, a return like all of them
     interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_tasks)
-    per_task: np.ndarray  # [n_tasks, K]
-    at: np.ndarray  # [K], means
-    at_interval: np.ndarray  # [K]
+    per_task: np.ndarray  # [n_tasks, K] float64
+    at: np.ndarray  # [K], mean return after k inner steps, or of episode k of a trial
+    at_interval: np.ndarray  # [K], half widths of the 95% intervals of `at`
+
+
+def last(returns: jax.Array) -> jax.Array:
+    """Return after the last inner step, or of a trial's last episode, from `[K]` of one task."""
+    return returns[-1]
 
 
 def evaluate_returns(
@@ -30,7 +37,7 @@ def evaluate_returns(
     *,
     n_episodes: int,
     key: jax.Array,
-    metric: Callable[[jax.Array], jax.Array] = jnp.sum,
+    metric: Callable[[jax.Array], jax.Array] = last,
     episodes_at_once: int = TASKS_AT_ONCE,
 ) -> Returns:
     """Tests an agent in tasks; task i has the key `fold_in(key, i)`, so two agents meet the same.
@@ -41,7 +48,8 @@ def evaluate_returns(
       sample: `key -> task`, of an environment.
       n_episodes: number of tasks.
       key: seed of the tasks.
-      metric: of the returns `[K]` of one task; the sum is a whole trial's.
+      metric: of the returns `[K]` of one task, one number; by default the last. `jnp.sum` gives
+        what an agent with a memory earns in a whole trial (and means nothing over inner steps).
       episodes_at_once: tasks batched together by `vmap`.
 
     Raises:
@@ -59,7 +67,7 @@ def make_evaluate_returns(
     sample: Callable[[jax.Array], Any],
     *,
     n_episodes: int,
-    metric: Callable[[jax.Array], jax.Array] = jnp.sum,
+    metric: Callable[[jax.Array], jax.Array] = last,
     episodes_at_once: int = TASKS_AT_ONCE,
 ) -> Callable[[Any, jax.Array], Returns]:
     """`evaluate_returns` compiled once, for many parameters.
@@ -67,20 +75,25 @@ def make_evaluate_returns(
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
 
+    check_sample(sample)
+
     def score(params, key):
         key_task, key_agent = jax.random.split(key)
         returns = agent.test(params, key_agent, sample(key_task)).returns
-        return metric(returns), returns
+        return wide(metric(returns)), wide(returns)
 
     compiled = over_episodes(score, n_episodes, min(episodes_at_once, n_episodes))
 
     def run(params, key):
         factor = 1.96 / np.sqrt(n_episodes)
+        check_params(params)
+        check_key(key)
         values, per_task = compiled(params, key)
         if isinstance(per_task, jax.core.Tracer):
             interval, intervals = factor * jnp.std(values), factor * jnp.std(per_task, 0)
             return Returns(jnp.mean(values), interval, per_task, jnp.mean(per_task, 0), intervals)
-        values, per_task = np.asarray(values), np.asarray(per_task)
+        # Many results are added up.
+        values, per_task = np.asarray(values, np.float64), np.asarray(per_task, np.float64)
         if not np.isfinite(per_task).all():
             task = int(np.argwhere(~np.isfinite(per_task))[0][0])
             raise FloatingPointError(f"the returns in task {task} are not finite.")

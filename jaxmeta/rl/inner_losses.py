@@ -24,6 +24,11 @@ def surrogate(log_probs, acted, advantages, is_valid):
 
     Its second derivative lacks `grad log pi (grad log pi)^T` for every pair of steps: biased for
     the gradient step on the expected return, right for a step on these very samples.
+
+    Example:
+      >>> log_probs, advantages = jnp.log(jnp.array([0.5])), jnp.array([2.0])
+      >>> round(float(surrogate(log_probs, log_probs, advantages, jnp.ones(1, bool))), 4)
+      1.3863
     """
     del acted
     return -masked_mean(log_probs * advantages, is_valid)
@@ -38,6 +43,11 @@ def dice(log_probs, acted, advantages, is_valid):
 
     Foerster, Farquhar, Al-Shedivat, Rocktaeschel, Xing & Whiteson, "DiCE: The Infinitely
     Differentiable Monte Carlo Estimator", ICML 2018, https://arxiv.org/abs/1802.05098.
+
+    Example:
+      >>> log_probs, advantages = jnp.log(jnp.array([0.5])), jnp.array([2.0])
+      >>> float(dice(log_probs, log_probs, advantages, jnp.ones(1, bool)))
+      -2.0
     """
     log_ratio = jnp.cumsum(jnp.where(is_valid, log_probs - acted, 0.0), axis=-1)
     advantages = jnp.where(is_valid, advantages, 0.0)
@@ -53,6 +63,11 @@ def low_variance_curvature(log_probs, acted, advantages, is_valid):
 
     Rothfuss, Lee, Clavera, Asfour & Abbeel, "ProMP: Proximal Meta-Policy Search", ICLR 2019,
     https://arxiv.org/abs/1810.06784, section 5.
+
+    Example:
+      >>> log_probs, advantages = jnp.log(jnp.array([0.5])), jnp.array([2.0])
+      >>> float(low_variance_curvature(log_probs, log_probs, advantages, jnp.ones(1, bool)))
+      -2.0
     """
     ratio = jnp.exp(jnp.where(is_valid, log_probs - acted, 0.0))
     return -masked_mean(ratio * advantages, is_valid)

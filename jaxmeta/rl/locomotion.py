@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.rl.distributions import Continuous
-from jaxmeta.rl.environments import Environment, Step
+from jaxmeta.rl.environment import Environment, Step
 
 Backend = Literal["generalized", "spring", "positional", "mjx"]
 

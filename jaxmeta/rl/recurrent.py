@@ -25,6 +25,13 @@ def gru(hidden: int = 256) -> MemoryPolicy:
 
     Raises:
       ValueError: `hidden` is below 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> policy = gru(8)
+      >>> params = policy.init(jax.random.key(0), jnp.ones((3, 4)))
+      >>> policy.apply(params, jnp.ones((3, 4))).shape  # of three steps
+      (3, 8)
     """
     return _cell(nn.GRUCell, hidden)
 
@@ -34,6 +41,13 @@ def lstm(hidden: int = 48) -> MemoryPolicy:
 
     Raises:
       ValueError: `hidden` is below 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> policy = lstm(8)
+      >>> params = policy.init(jax.random.key(0), jnp.ones((3, 4)))
+      >>> policy.apply(params, jnp.ones((3, 4))).shape  # of three steps
+      (3, 8)
     """
     return _cell(nn.OptimizedLSTMCell, hidden)
 

@@ -1,10 +1,11 @@
-"""Outer updates of agents: A2C, PPO, TRPO, each a `make_step` for `jaxmeta.fit`.
+"""Outer updates of agents: A2C, PPO, TRPO, imitation, each a `make_step` for `jaxmeta.fit`.
 
 Every one of them acts in a batch of tasks and then changes the parameters, in one compiled
 program, and serves every agent.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,12 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxmeta.losses import wide
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import masked_mean, normalised
-from jaxmeta.rl.agent import Agent
-from jaxmeta.training.step import MetaState, StepInfo, check_counts
+from jaxmeta.rl.agent import Agent, Batch
+from jaxmeta.training.doors import check_optimiser, check_sample
+from jaxmeta.training.step import MetaState, StepInfo, check_counts, checked, global_norm
 from jaxmeta.training.tracing import jit_passing_constants
 
 MakeStep = Callable[..., Callable]
@@ -34,6 +37,17 @@ def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
       entropy_weight: of the entropy of the policy.
 
     Returns a function like `jaxmeta.make_step`, of an agent.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.rl.environments import bernoulli_bandits
+      >>> bandits, tx = bernoulli_bandits(2), optax.adam(1e-2)
+      >>> agent = jaxmeta.rl.rl2(jaxmeta.rl.gru(4), bandits, episodes=3)
+      >>> state = jaxmeta.init_state(jax.random.key(0), agent, tx, bandits.sample)
+      >>> step = a2c()(agent, tx, bandits.sample, meta_batch_size=2)
+      >>> state, info = step(state, jax.random.key(1))
+      >>> int(state.step)
+      1
     """
 
     def make_update(agent, tx, shared):
@@ -42,12 +56,63 @@ def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
 
         def update(state, batch, key):
             del key
+            _refuse_given_data("a2c", batch)
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(state.params)
-            return *_apply(tx, grads, state.params, state.opt_state), optax.tree.norm(grads)
+            new = _apply(tx, grads, state.params, state.opt_state)
+            return *new, _minus_return(batch, global_norm(grads))
 
         return update
 
     return _make_step(make_update)
+
+
+def imitation() -> MakeStep:
+    """One step of the outer optimiser towards given actions, by maximum likelihood.
+
+    For agents that learn from given data, such as `rl.decision_pretrained`: the loss is minus the
+    mean log-likelihood of the actions of their batches, less the agent's own `credit`.
+
+    Returns a function like `jaxmeta.make_step`, of an agent; its info's loss is that loss.
+    """
+
+    def make_update(agent, tx, shared):
+        del shared
+
+        def update(state, batch, key):
+            del key
+            loss, grads = jax.value_and_grad(imitation_loss(agent, batch))(state.params)
+            new = _apply(tx, grads, state.params, state.opt_state)
+            return *new, StepInfo(loss, global_norm(grads))
+
+        return update
+
+    return _make_step(make_update)
+
+
+def imitation_loss(agent: Agent, batch: Batch) -> Callable[[Any], jax.Array]:
+    """Mean over tasks of minus the log-likelihood of given actions, less the agent's credit.
+
+    Raises:
+      ValueError: the batch is of what the agent's own actions led to.
+    """
+    if batch.advantages is not None:
+        raise ValueError(
+            "imitation is for agents that learn from given data, such as rl.decision_pretrained: "
+            "take ppo, a2c or trpo for one that learns from what its actions led to."
+        )
+    return _loss(agent, batch, lambda log_likelihood, advantages: log_likelihood, 0.0, 0.0)
+
+
+def _refuse_given_data(name, batch):
+    if batch.advantages is None:
+        raise ValueError(
+            f"{name} is for agents that learn from what their actions led to: take rl.imitation() "
+            "for one that learns from given data."
+        )
+
+
+def _minus_return(batch, grad_norm):
+    return StepInfo(-jnp.mean(wide(batch.mean_return)), grad_norm)
 
 
 def ppo(
@@ -74,6 +139,9 @@ def ppo(
 
     Raises:
       ValueError: a count is below 1, or `clip` is not above 0.
+
+    Example:
+      >>> make_step = ppo(epochs=2, minibatches=1)  # in place of `jaxmeta.make_step`, as `a2c`
     """
     for name, number in (("epochs", epochs), ("minibatches", minibatches)):
         if number < 1:
@@ -89,9 +157,10 @@ def ppo(
         def one(carry, batch):
             params, opt_state = carry
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(params)
-            return _apply(tx, grads, params, opt_state), optax.tree.norm(grads)
+            return _apply(tx, grads, params, opt_state), global_norm(grads)
 
         def update(state, batch, key):
+            _refuse_given_data("ppo", batch)
             tasks = len(batch.mean_return)
             advantages = normalised(batch.advantages, batch.is_valid)
             batch = batch._replace(advantages=advantages)
@@ -103,7 +172,7 @@ def ppo(
 
             carry = (state.params, state.opt_state)
             carry, norms = jax.lax.scan(epoch, carry, jax.random.split(key, epochs))
-            return *carry, jnp.mean(norms)
+            return *carry, _minus_return(batch, jnp.mean(norms))
 
         return update
 
@@ -126,6 +195,9 @@ def trpo(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> make_step = trpo(max_kl=0.02)  # in place of `jaxmeta.make_step`, as `a2c`
     """
     for name, value in (("max_kl", max_kl), ("cg_iterations", cg_iterations)):
         if not value > 0:
@@ -141,6 +213,7 @@ def trpo(
 
         def update(state, batch, key):
             del key
+            _refuse_given_data("trpo", batch)
             if batch.targets is not None:
                 raise ValueError("trpo is for agents without values: take ppo or a2c.")
 
@@ -162,7 +235,7 @@ def trpo(
                 backtracks=backtracks,
                 backtrack_ratio=backtrack_ratio,
             )
-            return params, state.opt_state, info.grad_norm
+            return params, state.opt_state, _minus_return(batch, info.grad_norm)
 
         return update
 
@@ -211,11 +284,14 @@ def _make_step(make_update, minibatches=1):
         tasks_at_once: int | None = None,
         devices: int = 1,
     ) -> Callable:
-        """The compiled step `(state, key) -> (state, info)`; info's loss is minus the mean return.
+        """The compiled step `(state, key) -> (state, info)`.
 
+        Info's loss is minus the mean return, or of given data the loss itself.
         Task i of step t has the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a
         step whose return or gradient is not finite changes nothing.
         """
+        check_optimiser(tx)
+        check_sample(sample)
         if jax.process_count() > 1:
             raise ValueError(f"agents train in one process, got {jax.process_count()}.")
         if tasks_at_once is not None:
@@ -239,8 +315,7 @@ def _make_step(make_update, minibatches=1):
 
             batch = shared(jax.lax.stop_gradient(jax.vmap(act)(numbers)))
             key_update = jax.random.fold_in(key_step, meta_batch_size)
-            params, opt_state, norm = update(state, batch, key_update)
-            info = StepInfo(-jnp.mean(batch.mean_return), norm)
+            params, opt_state, info = update(state, batch, key_update)
             new = MetaState(params, opt_state, state.step + 1)
             is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
             return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
@@ -250,10 +325,10 @@ def _make_step(make_update, minibatches=1):
 
         compiled = jit_passing_constants(steps, donate_argnums=0)
         if devices == 1:
-            return compiled
+            return checked(compiled)
         everywhere = NamedSharding(_mesh(devices), P())
         # From the first call on where later ones have it, or the second would compile anew.
-        return lambda state, key: compiled(jax.device_put(state, everywhere), key)
+        return checked(lambda state, key: compiled(jax.device_put(state, everywhere), key))
 
     return make_step
 

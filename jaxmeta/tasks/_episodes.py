@@ -24,7 +24,7 @@ def episodes(
     A class gets a random label slot in each episode. Rows stand class by class.
 
     Args:
-      class_data: images with their classes.
+      class_data: images with their classes, or features or ids of tokens.
       n_way: classes per episode; or the smallest and largest number of them, each as likely. All
         episodes have the shapes of the largest: rows too many hold zeros, and `is_valid` says so.
       k_shot: support rows per class; or the smallest and largest number, one for all classes.
@@ -34,8 +34,9 @@ def episodes(
       rotations: images turned by 0, 90, 180 and 270 degrees are four classes; an episode turns all
         images of a class alike (Santoro et al. 2016).
 
-    Returns `sample(key) -> Episode`, pure and jittable: `x` float32 (`[0, 1]` for uint8 images),
-    `y` one-hot float32 `[M, n_way]`; `is_valid` is None where both numbers are fixed.
+    Returns `sample(key) -> Episode`, pure and jittable: `x` is float32 in `[0, 1]` for images of
+    uint8 and of `class_data`'s own dtype otherwise (see `datasets.ClassData`); `y` is one-hot
+    float32 `[M, n_way]`; `is_valid` is None where both numbers are fixed.
 
     Raises:
       ValueError: a count is below 1, a range runs backwards, there are too few classes, a class has
@@ -80,7 +81,7 @@ def episodes(
         scores = jax.random.uniform(key_rows, (most_way, largest))
         scores = jnp.where(jnp.arange(largest) < counts[chosen, None], scores, -1.0)
         rows = starts[chosen, None] + jax.lax.top_k(scores, total)[1]  # [N, total]
-        x = _as_float(images[rows])
+        x = _inputs(images[rows], class_data.gives_images)
         if rotations:
             x = jax.vmap(_turn)(x, turn)
         support_x, query_x, unlabelled_x = jnp.split(x, (most_shot, most_shot + q_queries), axis=1)
@@ -112,10 +113,9 @@ def _range(name, count):
     return least, most
 
 
-def _as_float(images):
-    if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 255
-    return images
+def _inputs(rows, are_images):
+    """Pictures in `[0, 1]`; other rows as they are."""
+    return rows.astype(jnp.float32) / 255 if are_images else rows
 
 
 def _turn(images, quarters):

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmeta.datasets import Rows
 from jaxmeta.episodes import Loaded
 from jaxmeta.learner import Episode, Examples
+from jaxmeta.tasks._episodes import _inputs
 
 MOST_EPISODES = 2**40  # more than any run reads
 AHEAD = 2  # batches that are on their way to the device while the step computes
@@ -39,8 +40,9 @@ def episodes_from_disk(
       workers: processes that read and decode; 0 leaves it to threads of this one.
       threads: of each reading process.
 
-    Returns what `make_step` and `fit` take in place of a `sample`: `x` float32 in `[0, 1]`, `y`
-    one-hot float32. Images travel to the device as bytes.
+    Returns what `make_step` and `fit` take in place of a `sample`: `y` is one-hot float32, and `x`
+    float32 in `[0, 1]` for rows of uint8, which are images and travel to the device as bytes. Rows
+    of another dtype, such as ids of tokens, are given as they are.
 
     Raises:
       ValueError: a count is below 1, there are too few classes, a class has too few rows, or Grain
@@ -77,7 +79,7 @@ def episodes_from_disk(
             data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
         return _ahead(iter(data))
 
-    return Loaded(draw(0), batches, _as_floats)
+    return Loaded(draw(0), batches, _prepared)
 
 
 class _Draw:
@@ -94,7 +96,7 @@ class _Draw:
         for chosen in rng.choice(len(self._starts), self._n_way, replace=False):
             total = self._k_shot + self._q_queries
             drawn = rng.choice(self._rows.counts[chosen], total, replace=False)
-            images = [self._rows[int(self._starts[chosen] + row)] for row in drawn]
+            images = [_row(self._rows, int(self._starts[chosen] + row)) for row in drawn]
             support += images[: self._k_shot]
             query += images[self._k_shot :]
         labels = np.eye(self._n_way, dtype=np.float32)
@@ -102,6 +104,17 @@ class _Draw:
             Examples(np.stack(support), np.repeat(labels, self._k_shot, axis=0)),
             Examples(np.stack(query), np.repeat(labels, self._q_queries, axis=0)),
         )
+
+
+def _row(rows, number):
+    row = rows[number]
+    if row.dtype.kind in "iu" and row.dtype.itemsize == 8:
+        # JAX holds 32 bits unless it is told otherwise, and would cut the others off in silence.
+        small = row.astype(np.int32)
+        if (small != row).any():
+            raise ValueError(f"integers must fit into 32 bits, but row {number} has others.")
+        return small
+    return row
 
 
 def _ahead(batches) -> Iterator[Episode]:
@@ -114,8 +127,8 @@ def _ahead(batches) -> Iterator[Episode]:
     yield from waiting
 
 
-def _as_floats(episode):
-    def floats(part):
-        return part._replace(x=part.x.astype(jnp.float32) / 255)
+def _prepared(episode):
+    def inputs(part):
+        return part._replace(x=_inputs(part.x, part.x.dtype == jnp.uint8))
 
-    return Episode(*map(floats, episode))
+    return Episode(*map(inputs, episode))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
 from jaxmeta.losses import N_LETTERS
-from jaxmeta.tasks._episodes import _as_float, _turn
+from jaxmeta.tasks._episodes import _inputs, _turn
 
 STRING_LENGTH = 5
 
@@ -62,7 +62,7 @@ def streams(
       max_shift: each image is shifted by up to this share of its side, either way, along each axis.
 
     Returns `sample(key) -> Episode` with support `x` `[0, *X]`, `y` `[0, W]` and query `x`
-    `[T, *X]`, `y` `[T, W]`, float32, pure and jittable.
+    `[T, *X]`, `y` `[T, W]`, pure and jittable; `x` has the dtype that `episodes` gives it.
 
     Raises:
       ValueError: a number is out of range, there are too few classes, a class has fewer than
@@ -86,7 +86,7 @@ def streams(
         rows = starts[chosen, None] + jax.lax.top_k(scores, per_class)[1]  # [N, per_class]
         shown = jax.random.permutation(key_order, n_way * per_class)[:length]
         which = shown // per_class
-        x = _as_float(images[rows.ravel()[shown]])
+        x = _inputs(images[rows.ravel()[shown]], class_data.gives_images)
         if rotations:
             x = jax.vmap(lambda image, quarters: _turn(image[None], quarters)[0])(x, turn[which])
         if max_turn or max_shift:
@@ -123,6 +123,12 @@ def _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_
         raise ValueError(
             "rotations, size, max_turn and max_shift need square images [T, H, H, C], got images "
             f"of shape {shape}."
+        )
+    is_bent = size is not None or max_turn or max_shift
+    if is_bent and not (class_data.gives_images or class_data.images.dtype.kind == "f"):
+        raise ValueError(
+            "size, max_turn and max_shift need images, uint8 or floating, got "
+            f"{class_data.images.dtype} that are not images."
         )
     return length
 

@@ -48,11 +48,16 @@ def restore(path: str | Path, like: Any) -> Any:
 
     Raises:
       FileNotFoundError: nothing is saved there.
-      ValueError: what is there has another structure or other shapes.
+      ValueError: what is there has another structure or other shapes, or is a run.
     """
     path = Path(path).resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"no checkpoint at {path}.")
+    if (path / "checkpoints").is_dir():
+        raise ValueError(
+            f"{path} is the folder of a run, and `restore` reads what `save` wrote: "
+            "`fit(..., resume=True)` with the arguments of the run gives its best parameters."
+        )
     with ocp.StandardCheckpointer() as checkpointer:
         return uncommitted(checkpointer.restore(path, abstract(like)))
 

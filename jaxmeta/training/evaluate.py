@@ -1,5 +1,6 @@
 """Meta-test: mean, interval and per-episode results over reproducible episodes."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.episodes import Sample
-from jaxmeta.learner import Learner, check_labels
-from jaxmeta.losses import accuracy
+from jaxmeta.learner import Learner, check_classes, check_labels
+from jaxmeta.losses import accuracy, wide
+from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.tracing import jit_passing_constants
 from jaxmeta.transforms import one_query_at_a_time
 from jaxmeta.transforms import transductive as all_together
@@ -20,7 +22,7 @@ class Evaluation(NamedTuple):
 
     mean: float
     interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_episodes)
-    per_episode: np.ndarray  # [n_episodes]
+    per_episode: np.ndarray  # [n_episodes] float64
     transductive: bool
 
 
@@ -48,13 +50,15 @@ def evaluate(
       transductive: False tests `jaxmeta.one_query_at_a_time(learner)`: batch statistics come from
         the support set (for learners that keep none, from the support set plus that query). True
         tests `jaxmeta.transductive(learner)`: batch normalisation uses the query set's, as in many
-        papers.
+        papers; a warning says so where both are the same, for want of batch statistics.
       metric: `(outputs, query examples) -> scalar`; `jaxmeta.losses.squared_error` for regression.
       episodes_at_once: episodes batched together by `vmap`.
 
     Raises:
-      ValueError: `n_episodes` or `episodes_at_once` is below 1.
-      FloatingPointError: a prediction is not finite.
+      ValueError: `n_episodes` or `episodes_at_once` is below 1, or `metric` does not give a scalar.
+      TypeError: `sample`, `params` or `key` is something else.
+      FloatingPointError: a prediction is not finite, or the metric of finite ones is not, as
+        accuracy of a regression.
     """
     run = make_evaluate(
         learner,
@@ -80,32 +84,71 @@ def make_evaluate(
 
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
-    learner = (all_together if transductive else one_query_at_a_time)(learner)
+    check_sample(sample)
+    alone = one_query_at_a_time(learner)
+    tested = all_together(learner) if transductive else alone
 
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
         check_labels(**episode._asdict())
-        adapted = learner.adapt(params, key_learner, episode.support)
-        outputs = learner.predict(params, adapted, episode.query.x)
-        value = metric(outputs, episode.query)
-        return jnp.where(jnp.all(jnp.isfinite(outputs)), value, jnp.nan)
+        _check_fixed_classes(episode)
+        adapted = tested.adapt(params, key_learner, episode.support)
+        outputs = tested.predict(params, adapted, episode.query.x)
+        value = jnp.asarray(metric(outputs, episode.query))
+        if value.shape:
+            raise ValueError(
+                f"metric must give one number for an episode, got shape {value.shape}: take a mean."
+            )
+        is_alike = transductive and _is_alike(alone, params, key_learner, episode, outputs)
+        return wide(value), jnp.all(jnp.isfinite(outputs)), is_alike
 
     compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
-        values = compiled(params, key)
+        check_params(params)
+        check_key(key)
+        values, is_finite, is_alike = compiled(params, key)
         if isinstance(values, jax.core.Tracer):  # Nothing can be raised there: NaN stays NaN.
+            values = jnp.where(is_finite, values, jnp.nan)
             interval = 1.96 * jnp.std(values) / np.sqrt(n_episodes)
             return Evaluation(jnp.mean(values), interval, values, transductive)
-        values = np.asarray(values)
-        if not np.isfinite(values).all():
-            episode = int(np.flatnonzero(~np.isfinite(values))[0])
+        values = np.asarray(values, np.float64)  # Many results are added up.
+        if not np.all(is_finite):
+            episode = int(np.argmin(is_finite))
             raise FloatingPointError(f"the predictions of episode {episode} are not finite.")
+        if not np.isfinite(values).all():
+            episode = int(np.argmin(np.isfinite(values)))
+            raise FloatingPointError(
+                f"the metric of episode {episode} is {values[episode]}, though its predictions are "
+                "finite: accuracy takes labels in [0, 1], `jaxmeta.losses.squared_error` targets."
+            )
+        if np.all(is_alike):
+            warnings.warn(
+                "transductive=True changed nothing: this learner keeps no batch statistics and "
+                "predicts each query by itself, so both protocols give the same numbers.",
+                stacklevel=2,
+            )
         interval = 1.96 * values.std() / np.sqrt(n_episodes)
         return Evaluation(float(values.mean()), float(interval), values, transductive)
 
     return run
+
+
+def _is_alike(alone, params, key, episode, outputs):
+    """Whether the first query's outputs are the same in company of the support set alone."""
+    adapted = alone.adapt(params, key, episode.support)
+    if adapted.company.shape[0] == 0:  # Batch statistics are kept; and left out of `outputs`.
+        return False
+    first = alone.predict(params, adapted, episode.query.x[:1])[0]
+    return jnp.max(jnp.abs(first - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
+
+
+def _check_fixed_classes(episode):
+    """Looks at labels that are there already, as of a sample that gives always one episode."""
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(episode)):
+        parts = jax.tree.map(np.asarray, episode)
+        check_classes(*(y if is_valid is None else y[is_valid] for _, y, is_valid in parts))
 
 
 def over_episodes(

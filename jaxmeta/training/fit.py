@@ -1,9 +1,10 @@
 """The visible loop around the step: progress, validation, checkpoints, resume."""
 
+import functools
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from jaxmeta.training.evaluate import make_evaluate
 from jaxmeta.training.guards import look_at_tasks
 from jaxmeta.training.processes import any_of, is_first, local
 from jaxmeta.training.run_folder import RunFolder
+from jaxmeta.training.settings import describe
 from jaxmeta.training.step import MetaState, init_state, make_step, task_keys
 
 
@@ -50,7 +52,7 @@ class Fitted(NamedTuple):
 
     state: MetaState  # after the last step done
     params: Any  # best by validation; the last without one
-    is_complete: bool  # False when stopped by Ctrl-C or SIGTERM
+    is_complete: bool  # False when stopped by Ctrl-C or SIGTERM, be it in the last call
 
 
 class Keys(NamedTuple):
@@ -91,17 +93,22 @@ def fit(
     on the same machine: step t depends on `key` and t alone.
 
     Args:
-      learner, tx, sample, meta_batch_size, steps_per_call, tasks_at_once, devices: as for
-        `make_step`.
+      learner, tx, sample, meta_batch_size, tasks_at_once, devices: as for `make_step`.
+      steps_per_call: most meta-steps in one compiled call. A call is shorter where a validation, a
+        checkpoint or the end comes sooner.
       key: seed of everything.
-      steps: meta-steps in all, those before a resume included.
+      steps: meta-steps in all, those before a resume included; may be more than before it.
       run_dir: folder for checkpoints, `metrics.jsonl`, TensorBoard `events`, and the seconds spent
         in `time.json`.
-      validation: how and when to evaluate; the best parameters by it are kept.
-      resume: go on from the newest checkpoint in `run_dir`, or start where there is none.
+      validation: how and when to evaluate, and after the last step whenever that is; the best
+        parameters by it are kept.
+      resume: go on from the newest checkpoint in `run_dir`, or start where there is none. The
+        settings must be those of the run. `learner` and `sample` alone cannot be compared: describe
+        them in `config`.
       checkpoint_every: meta-steps between checkpoints; by default those of `validation`, or a
         tenth of `steps`.
-      config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`.
+      config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`. A
+        resumed run must have the same, but for `versions` and for `steps` that grow.
       show_progress: a bar with rate and time left, and a line for every validation.
       make_step: another way to the step, taking and giving what `jaxmeta.make_step` does, such as
         `rl.ppo()` for agents.
@@ -109,24 +116,31 @@ def fit(
     Returns `Fitted`; on Ctrl-C or SIGTERM the state is saved first and `is_complete` is False.
 
     Raises:
-      ValueError: a number does not fit the others, or `run_dir` holds a run and `resume` is False.
+      ValueError: a number is below 1, or `run_dir` holds a run and `resume` is False, or that run
+        has other settings; names those that differ.
       FloatingPointError: the loss or the meta-gradient is not finite; names step, task, keys and
         the last good checkpoint, and keeps the state before that step in `failure` of `run_dir`.
       OSError: something could not be written, as on a full disk; with room there, resume.
     """
     run_dir = Path(run_dir)
     if checkpoint_every is None:
-        checkpoint_every = validation.every if validation else max(steps // 10, steps_per_call)
-    _check_multiples(steps, steps_per_call, checkpoint_every, validation)
-    step = make_step(
-        learner,
-        tx,
-        sample,
-        meta_batch_size=meta_batch_size,
-        steps_per_call=steps_per_call,
-        tasks_at_once=tasks_at_once,
-        devices=devices,
-    )
+        checkpoint_every = _checkpoint_every(steps, steps_per_call, validation)
+    _check_numbers(steps, steps_per_call, checkpoint_every, validation)
+    stops = [validation.every, checkpoint_every] if validation else [checkpoint_every]
+
+    @functools.cache
+    def step_of(length):
+        return make_step(
+            learner,
+            tx,
+            sample,
+            meta_batch_size=meta_batch_size,
+            steps_per_call=length,
+            tasks_at_once=tasks_at_once,
+            devices=devices,
+        )
+
+    step_of(call_length(0, steps, steps_per_call, stops))  # Refuses what does not fit.
     keys = split_key(key)
     state = init_state(keys.init, learner, tx, sample)
     score = validation and validation.make_evaluate(
@@ -139,7 +153,8 @@ def fit(
         folder = open_until_the_end.enter_context(
             closing(RunFolder(run_dir, resume=resume, config=config))
         )
-        done, state = folder.begin(state)
+        settings = describe(key, steps, meta_batch_size, validation, tx, state.params)
+        done, state = folder.begin(state, settings)
         interruption = open_until_the_end.enter_context(_Interruption())
         console = Console(quiet=not (show_progress and is_first()))
         progress = open_until_the_end.enter_context(_progress(console))
@@ -147,15 +162,16 @@ def fit(
         clock = _Clock(done)
         is_asked = any_of(interruption.asked)
         while done < steps and not is_asked:
-            state, info = step(state, keys.steps)
+            length = call_length(done, steps, steps_per_call, stops)
+            state, info = step_of(length)(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
             if not (np.isfinite(losses) & np.isfinite(norms)).all():
                 _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
-            done += steps_per_call
+            done += length
             loss = float(losses.mean(dtype=np.float64))
             folder.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
             progress.update(bar, completed=done, loss=loss)
-            if validation and score and done % validation.every == 0:
+            if validation and score and (done % validation.every == 0 or done == steps):
                 params = local(state.params)
                 try:
                     result = score(params, keys.validation)
@@ -164,32 +180,54 @@ def fit(
                         f"validation after step {done}: {error} {_last_good(folder)}"
                     ) from error
                 best = folder.best_value(validation.is_better)
-                folder.write(done, val=result.mean, val_interval=result.interval)
+                # One episode has no interval.
+                spread = {"val_interval": result.interval} if validation.n_episodes > 1 else {}
+                folder.write(done, val=result.mean, **spread)
                 if best is None or validation.is_better(result.mean, best):
                     folder.save_best(done, params)
+                width = f" ± {result.interval:.4f}" if spread else ""
                 console.print(
-                    f"step {done}/{steps}: loss {loss:.4f}, validation {result.mean:.4f} ± "
-                    f"{result.interval:.4f}, {clock.left(done, steps)} left"
+                    f"step {done}/{steps}: loss {loss:.4f}, validation {result.mean:.4f}{width}, "
+                    f"{clock.left(done, steps)} left"
                 )
             is_asked = any_of(interruption.asked)
             if done % checkpoint_every == 0 or done == steps or is_asked:
                 folder.save(done, local(state))
         state = local(state)
         params = folder.finish(state.params)
-    return Fitted(state, params, done >= steps)
+        is_asked = any_of(interruption.asked)  # While the last call ran, or the files were written.
+    return Fitted(state, params, done >= steps and not is_asked)
 
 
-def _check_multiples(steps, steps_per_call, checkpoint_every, validation):
-    numbers = {"steps": steps}
+def call_length(done: int, steps: int, steps_per_call: int, stops: Sequence[int]) -> int:
+    """Meta-steps of the call after step `done`: up to the next stop, `steps_per_call` at most.
+
+    Args:
+      done: meta-steps done.
+      steps: meta-steps in all.
+      steps_per_call: most of them in one call.
+      stops: a call ends at each multiple of these numbers. Calls are counted from the last one, so
+        a run resumed at the end of any call makes the calls of one undisturbed.
+    """
+    last = max(done // every * every for every in stops)
+    ends = [last + ((done - last) // steps_per_call + 1) * steps_per_call, steps]
+    return min(ends + [(done // every + 1) * every for every in stops]) - done
+
+
+def _checkpoint_every(steps, steps_per_call, validation):
+    if validation:
+        return validation.every
+    return max(steps // 10 // steps_per_call, 1) * steps_per_call if steps_per_call > 0 else 1
+
+
+def _check_numbers(steps, steps_per_call, checkpoint_every, validation):
+    numbers = {"steps": steps, "steps_per_call": steps_per_call}
     if validation:
         numbers["validation.every"] = validation.every
     numbers["checkpoint_every"] = checkpoint_every
     for name, number in numbers.items():
-        if number < 1 or number % steps_per_call:
-            raise ValueError(
-                f"{name} must be a positive multiple of steps_per_call = {steps_per_call}, "
-                f"got {number}."
-            )
+        if number < 1:
+            raise ValueError(f"{name} must be >= 1, got {number}.")
 
 
 def _stop(folder, learner, sample, state, key, meta_batch_size):

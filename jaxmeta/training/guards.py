@@ -11,7 +11,8 @@ import optax
 
 from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Learner
-from jaxmeta.training.step import task_keys
+from jaxmeta.losses import wide
+from jaxmeta.training.step import global_norm, task_keys
 from jaxmeta.training.tracing import jit_passing_constants
 
 
@@ -42,7 +43,7 @@ def look_at_tasks(
     def one(params, i):
         value_and_grad = jax.value_and_grad(_task_loss(learner, sample, key, step, i))
         loss, grads = value_and_grad(params)
-        return loss, optax.tree.norm(grads)
+        return wide(loss), global_norm(grads)
 
     def all_tasks(params):
         return jax.lax.map(lambda i: one(params, i), jnp.arange(meta_batch_size))

@@ -17,6 +17,7 @@ import numpy as np
 from jaxmeta.training.checkpoint import Checkpoints, save, write_json
 from jaxmeta.training.metrics import Metrics
 from jaxmeta.training.processes import from_first, is_first
+from jaxmeta.training.settings import config_differences, differences
 from jaxmeta.training.step import MetaState
 
 CONFIG, TIME, FAILURE, LOCK = "config.json", "time.json", "failure", ".lock"
@@ -37,6 +38,7 @@ class RunFolder:
         """
         self.run_dir = run_dir
         self._resume, self._config = resume, config
+        self._settings: dict[str, Any] = {}
         self._lock: TextIO | None = None
         self._checkpoints: Checkpoints | None = None
         self._metrics: Metrics | None = None
@@ -54,24 +56,26 @@ class RunFolder:
                 "folder."
             )
 
-    def begin(self, state: MetaState) -> tuple[int, MetaState]:
+    def begin(self, state: MetaState, settings: dict[str, Any]) -> tuple[int, MetaState]:
         """Steps done and the state to go on from; the files are made to fit them.
 
         Args:
           state: the state before the first step.
+          settings: of the run, from `settings.describe`.
 
         Raises:
-          ValueError: the run is of another structure or other shapes.
+          ValueError: the run is of another structure or other shapes, or has other settings.
         """
         done = 0
+        self._settings = settings
         if self._checkpoints:
             found = self._resume and self._checkpoints.resume(state, state.params)
             record = found.record if found else {}
             if found:
+                self._compare(record, found.step)
                 done, state, self._best = found.step, found.state, found.best
                 if self._best is None and self._checkpoints.best_step() is not None:
                     self._best = self._checkpoints.restore_best(state.params)
-            self._config = record.get("config", self._config)
             if self._config is not None and _read_json(self.run_dir / CONFIG) != self._config:
                 write_json(self.run_dir / CONFIG, self._config)
             self._metrics = Metrics(self.run_dir, from_step=done, records=record.get("records"))
@@ -117,6 +121,7 @@ class RunFolder:
             "seconds": self._spent(),
             "best_step": self._best_step,
             "config": self._config,
+            "settings": self._settings,
         }
         self._checkpoints.save_last(step, state, self._best, record)
         write_json(self.run_dir / TIME, {"seconds": self._spent()})
@@ -157,6 +162,24 @@ class RunFolder:
         for part in (self._metrics, self._checkpoints, self._lock):
             if part:
                 part.close()
+
+    def _compare(self, record, done):
+        """Refuses other settings than those of the run; a longer one takes its new config over."""
+        before, now = record.get("settings"), self._settings  # Older runs have kept none.
+        found = differences(before, now) if before else []
+        if now["steps"] < done and not found:
+            found = [f"steps is {now['steps']}, and {done} are done"]
+        config, given = record.get("config"), json.loads(json.dumps(self._config))
+        if config is not None and given is not None:
+            steps = (before["steps"] if before else done, now["steps"])
+            found += config_differences(config, given, steps=steps)
+        if found:
+            raise ValueError(
+                f"{self.run_dir} holds a run with other settings: {'; '.join(found)}. Resume it "
+                "with the settings it was started with, or choose another folder."
+            )
+        if config is not None and (given is None or not config_differences(config, given)):
+            self._config = config
 
     def _records(self):
         return self._metrics.records if self._metrics else []

@@ -10,6 +10,8 @@ import optax
 
 from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Episode, Learner, check_labels
+from jaxmeta.losses import wide
+from jaxmeta.training.doors import check_key, check_optimiser, check_sample, check_state
 from jaxmeta.training.sharding import over_devices
 from jaxmeta.training.tracing import jit_passing_constants
 
@@ -34,6 +36,11 @@ def task_keys(key: jax.Array, step: jax.Array | int, i: jax.Array | int) -> jax.
     return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, step), i))
 
 
+def global_norm(grads: Any) -> jax.Array:
+    """Root of the sum of all squares, in float32 or better."""
+    return optax.tree.norm(jax.tree.map(wide, grads))
+
+
 def init_state(
     key: jax.Array, learner: Learner, tx: optax.GradientTransformation, sample: Sample
 ) -> MetaState:
@@ -41,7 +48,11 @@ def init_state(
 
     Raises:
       ValueError: an episode's labels are not rows.
+      TypeError: `key`, `tx` or `sample` is something else.
     """
+    check_key(key)
+    check_optimiser(tx)
+    check_sample(sample)
     key_params, key_episode = jax.random.split(key)
     shapes = jax.eval_shape(sample, key_episode)
     if isinstance(shapes, Episode):  # And not the tasks of reinforcement learning.
@@ -84,8 +95,11 @@ def make_step(
     Raises:
       ValueError: a number is below 1; `tasks_at_once` times `devices` times processes does not
         divide `meta_batch_size`; there are fewer devices; or, when called, an episode's labels are
-        not rows.
+        not rows, or the state was given to a step before.
+      TypeError: `tx`, `sample`, or, when called, the state or the key is something else.
     """
+    check_optimiser(tx)
+    check_sample(sample)
     check_counts(
         meta_batch_size=meta_batch_size,
         steps_per_call=steps_per_call,
@@ -95,19 +109,26 @@ def make_step(
     shares = devices * jax.process_count()
     chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
-    def chunk_loss(params, tasks):
-        def task_loss(task):
-            (key_episode, key_learner), episode = task
-            episode = sample(key_episode) if episode is None else sample.prepare(episode)
-            check_labels(**episode._asdict())
-            return learner.loss(params, key_learner, episode)[0]
+    def task_loss(params, task):
+        (key_episode, key_learner), episode = task
+        episode = sample(key_episode) if episode is None else sample.prepare(episode)
+        check_labels(**episode._asdict())
+        return wide(learner.loss(params, key_learner, episode)[0])
 
+    def chunk_loss(params, tasks):
         if chunk == 1:
-            return task_loss(jax.tree.map(lambda leaf: leaf[0], tasks))
-        return jnp.sum(jax.vmap(task_loss)(tasks))
+            return task_loss(params, jax.tree.map(lambda leaf: leaf[0], tasks))
+        return jnp.sum(jax.vmap(task_loss, (None, 0))(params, tasks))
+
+    def value_and_grad(params, tasks):
+        """Sums over a chunk, in float32 or better."""
+        if chunk > 1 and any(leaf.dtype.itemsize < 4 for leaf in jax.tree.leaves(params)):
+            # One gradient sums over tasks in the type of the parameters, where many overflow.
+            each = jax.vmap(jax.value_and_grad(task_loss), (None, 0))(params, tasks)
+            return jax.tree.map(lambda leaf: jnp.sum(wide(leaf), 0), each)
+        return jax.tree.map(wide, jax.value_and_grad(chunk_loss)(params, tasks))
 
     def summed_loss_and_grads(params, tasks):  # (keys [tasks of this device, 2], their episodes)
-        value_and_grad = jax.value_and_grad(chunk_loss)
         if len(tasks[0]) == chunk:
             return value_and_grad(params, tasks)
 
@@ -126,9 +147,11 @@ def make_step(
         keys = jax.vmap(lambda i: task_keys(key, state.step, i))(jnp.arange(meta_batch_size))
         total = summed_loss_and_grads(state.params, (keys, episodes))
         loss, grads = jax.tree.map(lambda leaf: leaf / meta_batch_size, total)
+        norm = global_norm(grads)  # Before the cast: squares of 16-bit numbers overflow.
+        grads = jax.tree.map(lambda grad, leaf: grad.astype(leaf.dtype), grads, state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         new = MetaState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
-        info = StepInfo(loss, optax.tree.norm(grads))
+        info = StepInfo(loss, norm)
         is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
         return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
@@ -137,8 +160,19 @@ def make_step(
 
     compiled = jit_passing_constants(steps, donate_argnums=0)
     if isinstance(sample, Loaded):
-        return _with_episodes(compiled, sample, steps_per_call, meta_batch_size)
-    return compiled
+        return checked(_with_episodes(compiled, sample, steps_per_call, meta_batch_size))
+    return checked(compiled)
+
+
+def checked(step: Callable) -> Callable:
+    """The same step, which looks at state and key before anything is compiled."""
+
+    def call(state, key):
+        check_state(state)
+        check_key(key)
+        return step(state, key)
+
+    return call
 
 
 def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):

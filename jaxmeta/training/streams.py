@@ -10,6 +10,7 @@ import numpy as np
 from jaxmeta import losses
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
+from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.evaluate import over_episodes
 
 
@@ -75,6 +76,8 @@ def make_evaluate_stream(
     if n_presentations < 1:
         raise ValueError(f"n_presentations must be >= 1, got {n_presentations}.")
 
+    check_sample(sample)
+
     def score(params, key):
         """Steps and right answers by presentation `[P + 1]`, the last of all steps."""
         key_episode, key_learner = jax.random.split(key)
@@ -89,6 +92,8 @@ def make_evaluate_stream(
     compiled = over_episodes(score, n_episodes, episodes_at_once)
 
     def run(params, key):
+        check_params(params)
+        check_key(key)
         steps, right, is_finite = compiled(params, key)  # [n_episodes, P + 1]
         if isinstance(right, jax.core.Tracer):
             right = jnp.where(is_finite[:, None], right, jnp.nan)

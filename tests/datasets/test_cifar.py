@@ -15,14 +15,14 @@ from PIL import Image
 
 import jaxmeta
 from jaxmeta.datasets import _cifar, cifar_fs, fc100
-from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._split_lists import class_lists
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL = Path(os.environ.get("JAXMETA_SHARED_DATA", SHARED)) / "cifar100"
 MOSAICS = REAL / "cifar100-mosaics.zip"
 on_real_images = pytest.mark.skipif(not MOSAICS.exists(), reason="the images are not here")
 
-CLASSES = sorted(name for split in split_list("fc100") for name in split)
+CLASSES = sorted(name for split in class_lists("fc100") for name in split)
 COARSE = sorted({name.split("/")[0] for name in CLASSES})
 FINE = sorted(name.split("/")[1] for name in CLASSES)
 
@@ -95,10 +95,10 @@ def test_the_archive_gives_the_same_as_the_folder(small):
 def test_the_lists():
     sizes = {"cifar-fs": [64, 16, 20], "fc100": [60, 20, 20]}
     for name, expected in sizes.items():
-        lists = split_list(name)
+        lists = class_lists(name)
         assert [len(names) for names in lists] == expected
         assert sorted(name for names in lists for name in names) == CLASSES
-    superclasses = [{name.split("/")[0] for name in names} for names in split_list("fc100")]
+    superclasses = [{name.split("/")[0] for name in names} for names in class_lists("fc100")]
     assert [len(names) for names in superclasses] == [12, 4, 4]
     assert not superclasses[0] & superclasses[1] and not superclasses[1] & superclasses[2]
 

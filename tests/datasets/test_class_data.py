@@ -23,6 +23,10 @@ def test_from_classes_keeps_order_and_counts():
         ({"a": images(0), "b": images(1)}, "every class must have an image, but 'a' has 0"),
         ({"a": images(1), "b": images(1, size=3)}, "those of 'a' are .* those of 'b'"),
         (
+            {"a": images(1), "b": images(1) / 255},
+            "one dtype, but those of 'a' are uint8 and those of 'b' float64",
+        ),
+        (
             {"a": np.zeros((1, 2)), "b": np.array([[0.0, 1.0], [np.nan, 0.0]])},
             "image 1 of class 'b' has NaN",
         ),
@@ -34,8 +38,12 @@ def test_bad_classes_are_refused(classes, message):
 
 
 def test_other_numbers_are_refused():
-    with pytest.raises(TypeError, match="images must be uint8 or floating, got int64"):
-        ClassData(np.zeros((1, 2, 2, 1), np.int64), np.array([1]), ("a",))
+    for dtype in (bool, complex, "U3", object):
+        with pytest.raises(TypeError, match="images must be integers or floating, got"):
+            ClassData(np.zeros((1, 2, 2, 1), dtype), np.array([1]), ("a",))
+    ids = np.array([[1, 2], [3, 2**31]])
+    with pytest.raises(ValueError, match=r"in -2147483648..2147483647, but image 0 of class 'b' "):
+        ClassData(ids, np.array([1, 1]), ("a", "b"))
     with pytest.raises(ValueError, match="add up to the 3 images, got 2"):
         ClassData(images(3), np.array([2]), ("a",))
     with pytest.raises(ValueError, match="'a' stands twice"):
@@ -50,3 +58,21 @@ def test_splits_are_disjoint():
         split_classes(classes, (["a"], ["b"], ["a"]))
     with pytest.raises(ValueError, match="1 classes of the split are not in the data, such as 'd'"):
         split_classes(classes, (["a"], ["b"], ["d"]))
+
+
+@pytest.mark.parametrize(
+    "dtype, as_image, gives_images",
+    [
+        (np.uint8, True, True),
+        (np.uint8, False, False),
+        (np.int32, True, False),
+        (np.float32, True, False),
+    ],
+)
+def test_uint8_alone_are_images_unless_said(dtype, as_image, gives_images):
+    data = ClassData.from_classes({"a": np.ones((2, 3), dtype)}, as_image=as_image)
+    assert data.gives_images == gives_images
+    splits = split_classes(
+        {name: np.ones((2, 3), dtype) for name in "abc"}, (["a"], ["b"], ["c"]), as_image=as_image
+    )
+    assert [split.gives_images for split in splits] == [gives_images] * 3

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxmeta.datasets import omniglot
 from jaxmeta.datasets._omniglot import PARTS, read_classes
-from jaxmeta.datasets._split_lists import split_list
+from jaxmeta.datasets._split_lists import class_lists
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL = Path(os.environ.get("JAXMETA_SHARED_DATA", SHARED)) / "omniglot"
@@ -105,7 +105,7 @@ def test_bad_arguments_are_refused(settings):
 
 
 def test_vinyals_lists():
-    train, val, test = split_list("omniglot-vinyals")
+    train, val, test = class_lists("omniglot-vinyals")
     assert (len(train), len(val), len(test)) == (1028, 172, 423)
     assert len({*train, *val, *test}) == 1623
 

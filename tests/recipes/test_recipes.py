@@ -170,6 +170,36 @@ def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
     assert recipes.read_config(tmp_path) == ("sinusoid-maml", recipe)
 
 
+@pytest.mark.parametrize(
+    "name, part, fields, message",
+    [
+        (
+            "glyphs-maml-5w1s",
+            "task",
+            {"dataset": "mnist"},
+            "dataset must be one of glyphs, omniglot, .*, got 'mnist'",
+        ),
+        (
+            "glyphs-mann-5",
+            "task",
+            {"dataset": "mnist"},
+            "dataset must be one of glyphs, omniglot, .*, got 'mnist'",
+        ),
+        ("glyphs-maml-5w1s", "task", {"data_dir": "here"}, "data_dir must be None for glyphs"),
+        ("cifar-fs-hypertransformer-5w1s", "task", {"split": "random"}, "split is of Omniglot"),
+        ("sinusoid-maml", "outer", {"optimiser": "adamw"}, "optimiser must be one of adam, sgd"),
+        ("sinusoid-maml", "outer", {"schedule": "step"}, "schedule must be one of constant, .*"),
+        ("sinusoid-maml", "learner", {"derivative": "third"}, "derivative must be one of reverse"),
+        ("bandit-rl2-5a10", "learner", {"memory": "rnn"}, "memory must be one of gru, lstm, snail"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused(name, part, fields, message, small_images):
+    recipe = recipes.find(name)
+    config = dataclasses.replace(getattr(recipe, part), **fields)
+    with pytest.raises(ValueError, match=message):
+        recipes.build(dataclasses.replace(recipe, **{part: config}))
+
+
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no run: there is no config\.json"):
         recipes.read_config(tmp_path)
@@ -203,6 +233,12 @@ def test_a_metric_run_at_another_setting_and_in_a_picture(tmp_path, small_images
     own = json.loads((tmp_path / "evaluation.json").read_text())
     assert own["setting"] == "5-way 1-shot"
     assert recipes.evaluate_run(tmp_path, n_way=5, k_shot=1) == own
+    recipes.evaluate_run(tmp_path, n_way=20, n_episodes=2)
+    both = json.loads((tmp_path / "evaluation-20w1s-2-episodes.json").read_text())
+    assert both["setting"] == "20-way 1-shot" and both["n_episodes"] == 2
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == own
+    with pytest.raises(ValueError, match="n_way must be >= 1, got 0"):
+        recipes.evaluate_run(tmp_path, n_way=0)
 
     view = recipes.episode_of_run(tmp_path, number=1)
     np.testing.assert_allclose(view.shares.sum(1), 1, rtol=1e-5)

@@ -87,3 +87,26 @@ def test_regret_by_hand():
     arms = jnp.array([0.25, 0.75, 0.5])
     regret = bandits.expected_regret(arms, jnp.array([0, 1, 2, 1]))
     np.testing.assert_allclose(regret, [0.5, 0.5, 0.75, 0.75])
+
+
+def test_the_posterior_of_the_best_arm():
+    # By hand: P(a > b) for a ~ Beta(2, 1), b ~ Beta(1, 1) is the mean of a, 2/3; nothing seen, 1/n.
+    shares = bandits.best_arm_posterior(np.array([1, 0]), np.array([0, 0]))
+    np.testing.assert_allclose(shares, [2 / 3, 1 / 3], rtol=1e-14)
+    nothing = np.zeros((2, 5), int)
+    np.testing.assert_allclose(bandits.best_arm_posterior(*nothing), 1 / 5, rtol=1e-13)
+    # Against draws from the posterior, four standard errors of 400 000.
+    won, lost = np.array([[3, 1, 0, 2], [0, 0, 1, 4]]), np.array([[1, 0, 0, 5], [9, 0, 1, 2]])
+    shares = bandits.best_arm_posterior(won, lost)
+    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-13)
+    rng, n = np.random.default_rng(0), 400_000
+    for row in range(2):
+        best = rng.beta(1 + won[row], 1 + lost[row], size=(n, 4)).argmax(1)
+        drawn = np.bincount(best, minlength=4) / n
+        np.testing.assert_allclose(drawn, shares[row], atol=4 * 0.5 / np.sqrt(n))
+
+
+def test_a_posterior_of_impossible_counts_is_refused():
+    for wrong in (-1, 0.5):
+        with pytest.raises(ValueError, match="whole numbers of at least 0"):
+            bandits.best_arm_posterior(np.array([wrong, 0]), np.zeros(2))

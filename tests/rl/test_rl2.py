@@ -13,6 +13,7 @@ POLICIES = {
     "gru": rl.gru(4),
     "lstm": rl.lstm(4),
     "snail": rl.snail(embedding=3, filters=2, key_size=4, value_size=3),
+    "transformer": rl.transformer(width=4, heads=1),
 }
 
 
@@ -95,7 +96,9 @@ def test_a_memory_learns_which_arm_pays(name, update):
     state, info = step(init_state(jax.random.key(0), agent, tx, sample), jax.random.key(1))
     assert int(state.step) == 60 and info.loss.shape == info.grad_norm.shape == (60,)
     assert abs(info.loss[0] + 1.5) < 0.4
-    result = rl.evaluate_returns(agent, state.params, sample, n_episodes=100, key=jax.random.key(2))
+    result = rl.evaluate_returns(
+        agent, state.params, sample, n_episodes=100, key=jax.random.key(2), metric=jnp.sum
+    )
     assert result.mean > 2.2
     np.testing.assert_allclose(result.at.sum(), result.mean, rtol=1e-6)
     np.testing.assert_allclose(result.per_task.sum(1).std() * 1.96 / 10, result.interval, rtol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.distributions import Discrete
-from jaxmeta.rl.environments import Environment, Step
+from jaxmeta.rl.environment import Environment, Step
 
 
 def corridor(horizon):
@@ -46,6 +46,7 @@ def test_a_trial_goes_on_with_what_was_seen_last():
     assert path.is_valid.tolist() == [True] * 7 + [False]
     assert path.reward.tolist() == [1, 1, 2, 3, 1, 2, 3, 0]
     assert path.seen.observation[:, 0].tolist()[:7] == [0, 1, 1, 2, 0, 1, 2]
+    assert path.seen.reached[:, 0].tolist()[:7] == [0, 1, 1, 2, 3, 1, 2]
     assert path.seen.done.tolist() == [0, 0, 0, 0, 1, 0, 0, 1]
     assert path.seen.reward.tolist()[:7] == [0, 1, 1, 2, 3, 1, 2]
     assert path.seen.action[0].tolist() == [0, 0]  # Nothing before the first action.

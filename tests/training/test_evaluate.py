@@ -155,3 +155,54 @@ def test_bad_numbers():
         evaluate(learner, {}, sample, n_episodes=0, key=jax.random.key(0))
     with pytest.raises(ValueError, match="episodes_at_once must be >= 1, got 0"):
         evaluate(learner, {}, sample, n_episodes=1, key=jax.random.key(0), episodes_at_once=0)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_five_thousand_episodes_of_16_bit_outputs(dtype):
+    def sample_16(key):
+        right = jax.random.bernoulli(key, 0.82, (4,))
+        x = jnp.where(right, 1.0, -1.0)[:, None].astype(dtype)
+        part = jaxmeta.Examples(x, jnp.tile(jnp.array([[0, 1]], dtype), (4, 1)))
+        return jaxmeta.Episode(part, part)
+
+    learner = jaxmeta.Learner(
+        lambda key, episode: {},
+        lambda params, key, support: {},
+        lambda params, adapted, x: jnp.concatenate([-x, x], axis=1),
+        lambda params, key, episode: (jnp.zeros(()), episode.query.x),
+    )
+    settings = {"n_episodes": 5000, "key": jax.random.key(0), "episodes_at_once": 500}
+    result = evaluate(learner, {}, sample_16, **settings)
+    keys = jax.vmap(lambda i: jax.random.fold_in(settings["key"], i))(jnp.arange(5000))
+    xs = jax.vmap(lambda key: sample_16(jax.random.split(key)[0]).query.x)(keys)
+    by_hand = (np.float64(xs[..., 0]) > 0).mean(1)
+    assert result.per_episode.dtype == np.float64 and abs(by_hand.mean() - 0.82) < 0.01
+    np.testing.assert_allclose(result.mean, by_hand.mean(), rtol=1e-12)
+    np.testing.assert_allclose(result.interval, 1.96 * by_hand.std() / 5000**0.5, rtol=1e-12)
+
+    # Also of a metric of the user's own, which stays in 16 bits.
+    def error(outputs, query):
+        return jnp.mean((outputs - query.y)[:, 1] ** 2)
+
+    result = evaluate(learner, {}, sample_16, metric=error, **settings)
+    np.testing.assert_allclose(result.mean, 4 * (1 - by_hand.mean()), rtol=1e-12)
+
+
+def test_accuracy_of_a_regression_says_what_to_take():
+    learner = jaxmeta.maml(jaxmeta.networks.mlp(1), inner_steps=1, loss_fn=optax.squared_error)
+    sinusoids = jaxmeta.tasks.sinusoid(k_shot=5, q_queries=5)
+    params = learner.init(jax.random.key(0), sinusoids(jax.random.key(1)))
+    with pytest.raises(FloatingPointError, match=r"the metric of episode \d is nan.*squared_error"):
+        evaluate(learner, params, sinusoids, n_episodes=2, key=jax.random.key(2))
+
+
+def test_a_metric_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match=r"metric must give one number for an episode.*\(8,\)"):
+        evaluate(
+            jaxmeta.learners.metric.nearest_neighbour(),
+            {},
+            sample,
+            n_episodes=2,
+            key=jax.random.key(0),
+            metric=lambda outputs, query: jaxmeta.losses.is_right(outputs, query.y),
+        )

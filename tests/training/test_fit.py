@@ -16,11 +16,15 @@ import jaxmeta
 from jaxmeta.recipes import build, read_config
 from jaxmeta.training import Validation, fit, read_metrics
 from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.training.fit import call_length
 from jaxmeta.training.metrics import Metrics
 from jaxmeta.training.run_folder import RunFolder
 from jaxmeta.training.step import task_keys
 
 SAMPLE = jaxmeta.tasks.sinusoid(k_shot=5, q_queries=5)
+VALIDATION = Validation(
+    SAMPLE, every=10, n_episodes=5, metric=jaxmeta.losses.squared_error, is_better=float.__lt__
+)
 
 
 def learner():
@@ -28,23 +32,17 @@ def learner():
     return jaxmeta.maml(net, inner_steps=1, loss_fn=optax.squared_error)
 
 
-def train(run_dir, steps=40, learner=None, **settings):
+def train(run_dir, steps=40, learner=None, tx=None, **settings):
     return fit(
         learner or globals()["learner"](),
-        optax.adam(1e-3),
+        tx or optax.adam(1e-3),
         SAMPLE,
         **{
             "key": jax.random.key(0),
             "steps": steps,
             "meta_batch_size": 4,
             "run_dir": run_dir,
-            "validation": Validation(
-                SAMPLE,
-                every=10,
-                n_episodes=5,
-                metric=jaxmeta.losses.squared_error,
-                is_better=float.__lt__,
-            ),
+            "validation": VALIDATION,
             "steps_per_call": 5,
             "show_progress": False,
         }
@@ -221,9 +219,10 @@ def test_a_validation_that_diverges_stops_the_run_too(tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"steps": 0}, "steps must be a positive multiple of steps_per_call = 5, got 0"),
-        ({"steps": 42}, "steps must be a positive multiple of steps_per_call = 5, got 42"),
-        ({"checkpoint_every": 3}, "checkpoint_every must be a positive multiple .* got 3"),
+        ({"steps": 0}, "steps must be >= 1, got 0"),
+        ({"steps_per_call": 0}, "steps_per_call must be >= 1, got 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be >= 1, got 0"),
+        ({"validation": VALIDATION._replace(every=0)}, r"validation.every must be >= 1, got 0"),
         ({"meta_batch_size": 0}, "meta_batch_size must be >= 1"),
     ],
 )
@@ -231,6 +230,138 @@ def test_bad_numbers_leave_no_folder(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         train(tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "steps, per_call, stops, lengths",
+    [
+        (10, 500, [500], [10]),  # a call of 500, of which ten are asked
+        (40, 5, [10], [5] * 8),
+        (50, 20, [50], [20, 20, 10]),
+        (7, 5, [10], [5, 2]),
+        (12, 4, [6, 9], [4, 2, 3, 3]),  # at 6, 9 and 12, and counted anew from each
+    ],
+)
+def test_calls_end_at_every_stop_and_take_no_longer_than_asked(steps, per_call, stops, lengths):
+    done, found = 0, []
+    while done < steps:
+        found.append(call_length(done, steps, per_call, stops))
+        done += found[-1]
+    assert found == lengths and done == steps
+
+
+def test_a_short_try_is_trained_validated_and_may_go_on(tmp_path):
+    """Seven steps with calls of 500: all done, the last of them validated."""
+    short = train(tmp_path, steps=7, steps_per_call=500)
+    assert short.is_complete and int(short.state.step) == 7
+    validated = [record["step"] for record in read_metrics(tmp_path) if "val" in record]
+    assert validated == [7]
+    longer = train(tmp_path, steps=13, steps_per_call=500, resume=True)
+    assert longer.is_complete and int(longer.state.step) == 13
+    validated = [record["step"] for record in read_metrics(tmp_path) if "val" in record]
+    assert validated == [7, 10, 13]
+    whole = train(tmp_path / "whole", steps=13, steps_per_call=500)
+    for a, b in zip(leaves(longer.state), leaves(whole.state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_ctrl_c_in_the_last_call_is_not_forgotten(tmp_path, number):
+    """All is trained, and whoever called knows of the wish to stop."""
+
+    def interrupt(outputs, query):
+        jax.debug.callback(lambda: os.kill(os.getpid(), number))
+        return jaxmeta.losses.squared_error(outputs, query)
+
+    stopped = train(
+        tmp_path, steps=10, validation=VALIDATION._replace(metric=interrupt, n_episodes=1)
+    )
+    assert int(stopped.state.step) == 10 and not stopped.is_complete
+    settings = {"validation": VALIDATION._replace(n_episodes=1), "resume": True}
+    assert train(tmp_path, steps=10, **settings).is_complete
+
+
+def test_one_episode_of_validation_has_no_interval(tmp_path):
+    train(tmp_path, steps=10, validation=VALIDATION._replace(n_episodes=1))
+    (record,) = (record for record in read_metrics(tmp_path) if "val" in record)
+    assert set(record) == {"step", "val"}
+
+
+def optimiser(*, rate=1e-3, b2=0.999, clip=1.0, falling_over=None):
+    schedule = optax.constant_schedule(rate)
+    if falling_over:
+        schedule = optax.linear_schedule(rate, 0.0, falling_over)
+    return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule, b2=b2))
+
+
+CHANGED = [
+    ({"key": jax.random.key(1)}, r"key is \[0, 1\], was \[0, 0\]"),
+    ({"meta_batch_size": 2}, "meta_batch_size is 2, was 4"),
+    ({"validation": VALIDATION._replace(every=5)}, "validation.every is 5, was 10"),
+    ({"validation": VALIDATION._replace(n_episodes=6)}, "validation.n_episodes is 6, was 5"),
+    ({"validation": None}, "validation.every is None, was 10; validation.n_episodes is None"),
+    ({"steps": 10}, "steps is 10, was 20"),
+    ({"tx": optimiser(rate=2e-3)}, "tx "),
+    ({"tx": optimiser(b2=0.99)}, "tx "),
+    ({"tx": optimiser(clip=10.0)}, "tx "),
+    ({"tx": optimiser(falling_over=1000)}, "tx "),
+    ({"tx": optax.sgd(1e-3)}, "of another structure"),
+    ({"config": {"rate": 0.1, "net": {"width": 8}}}, "net.width is 8, was 4"),
+    ({"config": {"rate": 0.2, "net": {"width": 4}}}, "rate is 0.2, was 0.1"),
+    ({"config": {"net": {"width": 4}}}, "rate is missing"),
+    (
+        {"meta_batch_size": 2, "config": {"rate": 0.2, "net": {"width": 4}, "new": 1}},
+        "meta_batch_size is 2, was 4; rate is 0.2, was 0.1; new is new",
+    ),
+]
+
+
+def test_a_run_is_resumed_with_the_settings_it_was_started_with(tmp_path):
+    """Each other setting is named, and nothing in the folder changes."""
+    config = {"rate": 0.1, "net": {"width": 4}}
+    train(tmp_path, steps=20, config=config, tx=optimiser())
+    files = {path: path.read_bytes() for path in tmp_path.glob("*.json*")}
+    for change, message in CHANGED:
+        settings = {"steps": 20, "config": config, "tx": optimiser(), "resume": True} | change
+        with pytest.raises(ValueError, match=message):
+            train(tmp_path, **settings)
+        assert {path: path.read_bytes() for path in files} == files
+    # The length of calls, the number of devices and the versions decide nothing.
+    free = {"config": config | {"versions": "2"}, "steps_per_call": 2, "devices": 2}
+    train(tmp_path, steps=20, tx=optimiser(), resume=True, **free)
+    assert json.loads((tmp_path / "config.json").read_text()) == config
+
+
+def test_a_rate_kept_in_the_state_is_compared_too(tmp_path):
+    """Restored with the state, another rate would be dropped without a word."""
+
+    def injected(rate):
+        return optax.inject_hyperparams(optax.adam)(learning_rate=rate)
+
+    train(tmp_path, steps=10, tx=injected(1e-3))
+    train(tmp_path, steps=20, tx=injected(1e-3), resume=True)
+    with pytest.raises(ValueError, match="with other settings: tx "):
+        train(tmp_path, steps=20, tx=injected(0.5), resume=True)
+
+
+def test_more_steps_are_taken_over_into_the_config(tmp_path):
+    def config(steps, **fields):
+        return {"outer": {"steps": steps, "rate": 0.1} | fields}
+
+    train(tmp_path, steps=10, config=config(10))
+    with pytest.raises(ValueError, match=r"outer.rate is 0.2, was 0.1"):
+        train(tmp_path, steps=20, config=config(20, rate=0.2), resume=True)
+    with pytest.raises(ValueError, match=r"outer.steps is 30, was 10"):
+        train(tmp_path, steps=20, config=config(30), resume=True)
+    train(tmp_path, steps=20, config=config(20), resume=True)
+    assert json.loads((tmp_path / "config.json").read_text()) == config(20)
+    # A schedule made from the number of steps may go with it, another rate may not.
+    cosine = tmp_path / "cosine"
+    train(cosine, steps=10, tx=optimiser(falling_over=10))
+    with pytest.raises(ValueError, match="tx "):
+        train(cosine, steps=20, tx=optimiser(rate=2e-3, falling_over=20), resume=True)
+    longer = train(cosine, steps=20, tx=optimiser(falling_over=20), resume=True)
+    assert longer.is_complete
 
 
 COMMAND = (

@@ -130,3 +130,34 @@ def test_labels_that_are_no_rows_are_refused():
 def test_bad_numbers(settings, message):
     with pytest.raises(ValueError, match=message):
         make_step(learner(), TX, SAMPLE, **settings)
+
+
+@pytest.mark.parametrize("dtype, rtol", [("bfloat16", 5e-3), ("float16", 1e-3)])
+@pytest.mark.parametrize("tasks_at_once", [None, 1])
+def test_a_large_meta_batch_of_16_bit_parameters_adds_up(dtype, rtol, tasks_at_once):
+    # The gradient of task i is its x, 100 in all: a sum in 16 bits stalls or overflows.
+    learner = jaxmeta.Learner(
+        lambda key, episode: {"w": jnp.zeros(3, dtype)},
+        lambda params, key, support: params,
+        lambda params, adapted, x: x,
+        lambda params, key, episode: (
+            100 * jnp.sum(params["w"]) + jnp.asarray(100, dtype),
+            episode.query.x,
+        ),
+    )
+    part = jaxmeta.Examples(jnp.ones((2, 1), dtype), jnp.eye(2, dtype=dtype))
+    tx = optax.sgd(0.01)
+    state = init_state(jax.random.key(0), learner, tx, lambda key: jaxmeta.Episode(part, part))
+    step = make_step(
+        learner,
+        tx,
+        lambda key: jaxmeta.Episode(part, part),
+        meta_batch_size=1000,
+        tasks_at_once=tasks_at_once,
+    )
+    state, info = step(state, jax.random.key(1))
+    assert info.loss.dtype == info.grad_norm.dtype == jnp.float32
+    np.testing.assert_allclose(info.loss, [100], rtol=1e-6)
+    np.testing.assert_allclose(info.grad_norm, [100 * 3**0.5], rtol=rtol)
+    np.testing.assert_allclose(np.float32(state.params["w"]), -np.ones(3), rtol=rtol)
+    assert state.params["w"].dtype == dtype

@@ -21,6 +21,10 @@ def log_and_sign(x: jax.Array, p: float = 10.0) -> jax.Array:
 
     `(log|x| / p, sign x)` where `|x| >= e^-p`, else `(-1, e^p x)`; Andrychowicz et al. 2016,
     appendix A.
+
+    Example:
+      >>> log_and_sign(jnp.array([1.0, 0.0])).tolist()
+      [[0.0, 1.0], [-1.0, 0.0]]
     """
     is_large = jnp.abs(x) >= math.exp(-p)
     size = jnp.where(is_large, jnp.log(jnp.where(is_large, jnp.abs(x), 1.0)) / p, -1.0)
@@ -49,6 +53,15 @@ def lstm(
 
     Raises:
       ValueError: `hidden` is below 1, or a range of biases runs backwards.
+
+    Example:
+      >>> rule = lstm(hidden=4)
+      >>> weights = jnp.ones(3)
+      >>> params = rule.init_params(jax.random.key(0), weights)
+      >>> state = rule.init_state(params, weights)
+      >>> weights, state = rule.update(params, state, weights, jnp.ones(3), jnp.array(1.0))
+      >>> weights.shape
+      (3,)
     """
     _check_size("hidden", hidden)
     for name, (low, high) in (("forget_bias", forget_bias), ("input_bias", input_bias)):
@@ -119,6 +132,15 @@ def coordinatewise_lstm(
 
     Raises:
       ValueError: `hidden` or `layers` is below 1.
+
+    Example:
+      >>> rule = coordinatewise_lstm(hidden=4, layers=1)
+      >>> weights = {"kernel": jnp.ones((2, 3))}
+      >>> params = rule.init_params(jax.random.key(0), weights)
+      >>> state = rule.init_state(params, weights)
+      >>> weights, state = rule.update(params, state, weights, weights, jnp.array(1.0))
+      >>> weights["kernel"].shape
+      (2, 3)
     """
     _check_size("hidden", hidden)
     _check_size("layers", layers)

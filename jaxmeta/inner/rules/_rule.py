@@ -24,3 +24,20 @@ class UpdateRule(NamedTuple):
 def nothing(*_) -> dict:
     """The parameters or state of a rule that has none."""
     return {}
+
+
+def check_rule(rule: Any) -> None:
+    """Asks a rule for its three functions when a learner is built.
+
+    Raises:
+      TypeError: it lacks one, as an optax transformation does.
+    """
+    if all(callable(getattr(rule, name, None)) for name in UpdateRule._fields):
+        return
+    if callable(getattr(rule, "init", None)) and callable(getattr(rule, "update", None)):
+        raise TypeError(
+            "rule must be an UpdateRule, got an optax transformation: wrap it, as in "
+            "jaxmeta.rules.from_optax(optax.adam(1e-3))."
+        )
+    name = getattr(rule, "__name__", type(rule).__name__)
+    raise TypeError(f"rule must be an UpdateRule such as jaxmeta.rules.sgd(0.01), got {name}.")

@@ -16,6 +16,12 @@ def sgd(lr: float) -> UpdateRule:
 
     Raises:
       ValueError: `lr` is negative or not finite.
+
+    Example:
+      >>> rule = sgd(0.1)
+      >>> weights, _ = rule.update({}, {}, jnp.array(1.0), jnp.array(2.0), jnp.array(0.0))
+      >>> round(float(weights), 6)
+      0.8
     """
     check_rate(lr)
 
@@ -37,6 +43,11 @@ def per_parameter_sgd(lr: float) -> UpdateRule:
 
     Raises:
       ValueError: `lr` is negative or not finite.
+
+    Example:
+      >>> rule = per_parameter_sgd(0.5)
+      >>> rule.init_params(jax.random.key(0), jnp.zeros(3)).tolist()
+      [0.5, 0.5, 0.5]
     """
     check_rate(lr)
 
@@ -64,6 +75,11 @@ def per_layer_per_step_sgd(lr: float, steps: int) -> UpdateRule:
 
     Raises:
       ValueError: `lr` is negative or not finite, or `steps` is below 1.
+
+    Example:
+      >>> rule = per_layer_per_step_sgd(0.5, steps=2)
+      >>> rule.init_params(jax.random.key(0), {"kernel": jnp.zeros((3, 4))})["kernel"].tolist()
+      [0.5, 0.5]
     """
     check_rate(lr)
     if steps < 1:
@@ -98,6 +114,12 @@ def truncated(rule: UpdateRule, every: int) -> UpdateRule:
 
     Raises:
       ValueError: `every` is below 1.
+
+    Example:
+      >>> rule = truncated(sgd(0.1), every=5)
+      >>> step, _ = rule.init_state({}, jnp.zeros(3))
+      >>> int(step)
+      0
     """
     if every < 1:
         raise ValueError(f"every must be >= 1, got {every}.")

@@ -57,7 +57,7 @@ def cavia(
       ValueError: `context_size` is below 1, or another value is bad.
       TypeError: `inner_steps` is not an int.
     """
-    check_inner_loop(inner_steps=inner_steps, derivative=derivative)
+    check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
     if context_size < 1:
         raise ValueError(f"context_size must be >= 1, got {context_size}.")
     net = as_net(net)

@@ -52,7 +52,7 @@ def imaml(
       ValueError: `inner_steps`, `cg_steps` or `damping` is negative, or `lam` not positive.
       TypeError: `inner_steps` is not an int.
     """
-    check_inner_loop(inner_steps=inner_steps, derivative="first_order")
+    check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     if not (math.isfinite(lam) and lam > 0):
         raise ValueError(f"lam must be finite and > 0, got {lam}.")
     for name, value in (("cg_steps", cg_steps), ("damping", damping)):

@@ -46,10 +46,10 @@ def learned_optimizer(
       ValueError: `inner_steps` or `unroll` is below 1.
       TypeError: `inner_steps` is not an int.
     """
-    check_inner_loop(inner_steps=inner_steps, derivative="first_order")
+    whole = rules.coordinatewise_lstm() if rule is None else rule
+    check_inner_loop(rule=whole, inner_steps=inner_steps, derivative="first_order")
     if inner_steps < 1:
         raise ValueError(f"inner_steps must be >= 1, got {inner_steps}.")
-    whole = rules.coordinatewise_lstm() if rule is None else rule
     windowed = rules.truncated(whole, unroll)
     net = as_net(net)
 

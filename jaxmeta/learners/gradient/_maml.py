@@ -73,7 +73,7 @@ def maml(
       >>> learner.predict(params, adapted, episode.query.x).shape
       (1, 2)
     """
-    check_inner_loop(inner_steps=inner_steps, derivative=derivative)
+    check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
     net = as_net(net)
 
     def init(key, episode):

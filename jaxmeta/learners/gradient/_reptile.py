@@ -45,7 +45,7 @@ def reptile(
     Raises:
       ValueError: a bad value; at tracing, a `batch_size` over the number of support rows.
     """
-    check_inner_loop(inner_steps=inner_steps, derivative="first_order")
+    check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1, got {batch_size}.")
     net = as_net(net)

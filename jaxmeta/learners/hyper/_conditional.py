@@ -14,7 +14,7 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, mean_loss, query_loss
+from jaxmeta.losses import LossFn, mean_loss, query_loss, wide
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 
@@ -98,7 +98,7 @@ def conditional(
                 "with least_sigma the net must have twice as many outputs as there are targets: "
                 f"means {outputs.mean.shape}, targets {episode.query.y.shape}."
             )
-        value = mean_loss(lambda gaussian, y: -log_density(gaussian, y), outputs, episode.query)
+        value = mean_loss(lambda _, y: -log_density(outputs, y), outputs.mean, episode.query)
         return value, outputs.mean
 
     return Learner(init, adapt, predict, loss)
@@ -137,7 +137,7 @@ def context_mean() -> Learner:
 
     def predict(params, adapted, x):
         del params
-        return jnp.broadcast_to(adapted, (len(x), *adapted.shape))
+        return jnp.broadcast_to(adapted, (x.shape[0], *adapted.shape))
 
     return Learner(
         lambda key, episode: {}, adapt, predict, query_loss(adapt, predict, optax.squared_error)
@@ -146,8 +146,9 @@ def context_mean() -> Learner:
 
 def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:
     """`log N(y; mean, sigma)` of targets `[M, D]`, in nats, one for each: `[M, D]`."""
-    z = (y - gaussian.mean) / gaussian.sigma
-    return -0.5 * jnp.square(z) - jnp.log(gaussian.sigma) - 0.5 * jnp.log(2 * jnp.pi)
+    mean, sigma = map(wide, gaussian)
+    z = (y - mean) / sigma
+    return -0.5 * jnp.square(z) - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
 
 
 def _outputs(net, params, adapted, x):

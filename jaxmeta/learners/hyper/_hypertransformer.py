@@ -19,7 +19,7 @@ import optax
 
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, mean_loss
+from jaxmeta.losses import LossFn, has_label, mean_loss
 from jaxmeta.net import as_net
 from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
@@ -214,7 +214,7 @@ def hypertransformer(
         for name, layer in params["blocks"].items():
             kernel = layer["kernel"] if "kernel" in layer else next(kernels)
             x = block.apply(block.under(layer["norm"], adapted.statistics[name]), x, kernel)
-        flat = x.reshape(len(x), math.prod(x.shape[1:]))
+        flat = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         if flat.shape[1] != len(adapted.head):
             raise ValueError(
                 f"queries must have the size of the support images: their last maps {x.shape[1:]} "
@@ -243,7 +243,7 @@ def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) 
         return support
     key_labelled, key_unlabelled, key_rows = jax.random.split(key, 3)
     probability = jnp.where(
-        jnp.any(support.y != 0, axis=1),
+        has_label(support.y),
         labelled * jax.random.uniform(key_labelled),
         unlabelled * jax.random.uniform(key_unlabelled),
     )
@@ -271,7 +271,7 @@ class SharedFeatures(nn.Module):
     @nn.compact
     def __call__(self, x):
         if self.features == 0:
-            return jnp.zeros((len(x), 0), x.dtype)
+            return jnp.zeros((x.shape[0], 0), x.dtype)
         for number, strides in enumerate((2, 2, 2, 1)):
             x = nn.relu(
                 _Convolution(self.features, KERNEL, strides, "SAME", name=f"conv_{number}")(x)
@@ -341,7 +341,7 @@ class Generator(nn.Module):
         normal = nn.initializers.normal(1.0)
         labels = self.param("labels", normal, (y.shape[1] + 1, self.label_size))
         weights = self.param("weights", normal, (self.tokens, self.label_size))
-        is_unlabelled = jnp.all(y == 0, axis=1, keepdims=True)
+        is_unlabelled = ~has_label(y)[:, None]
         label = jnp.concatenate([y, is_unlabelled.astype(y.dtype)], axis=1) @ labels
         room = max(self.size, features.shape[1])
         samples = jnp.pad(features, ((0, 0), (0, room - features.shape[1])))

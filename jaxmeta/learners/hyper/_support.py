@@ -14,7 +14,7 @@ def zeroed(support: Examples) -> Examples:
     check_labels(support=support)
     is_valid = support.is_valid
     if is_valid is None:
-        is_valid = jnp.ones(len(support.x), bool)
+        is_valid = jnp.ones(support.x.shape[0], bool)
     rows = is_valid.reshape(-1, *[1] * (support.x.ndim - 1))
     return Examples(
         jnp.where(rows, support.x, 0), jnp.where(is_valid[:, None], support.y, 0), is_valid

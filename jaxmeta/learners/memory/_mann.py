@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Episode, Examples, Learner
+from jaxmeta.learner import Episode, Examples, Learner, check_labels
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.losses import LossFn, mean_loss, query_loss
@@ -84,6 +84,7 @@ def mann(
     machine = _machine(embed, controller or lstm(), memory or lrua())
 
     def adapt(params, key, support):
+        check_labels(support=support)
         if len(support.x) == 0:
             return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
@@ -237,6 +238,7 @@ def nearest_seen() -> Learner:
 
     def adapt(params, key, support):
         del params, key
+        check_labels(support=support)
         return support
 
     def predict(params, adapted, x):
@@ -268,7 +270,7 @@ def _label_of_nearest(x, seen: Examples, may_see):
 
 
 def _flat(x):
-    return x.reshape(len(x), math.prod(x.shape[1:]))
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _difference(outputs, y):

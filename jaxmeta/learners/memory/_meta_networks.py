@@ -22,7 +22,7 @@ from jaxmeta.inner.rules import log_and_sign
 from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
 from jaxmeta.learners.memory._controller import check_size
-from jaxmeta.losses import LossFn, is_labelled, query_loss
+from jaxmeta.losses import LossFn, is_labelled, per_example, query_loss
 from jaxmeta.net import as_net, random_in_loss
 
 N_GRADIENTS = 5  # as in the released code
@@ -154,7 +154,7 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
 
         def loss(kernels, weights):
             slow = net.under({**params, "params": params["params"] | kernels}, statistics)
-            losses = loss_fn(net.apply(slow, support.x)[1], support.y)
+            losses = per_example(loss_fn, net.apply(slow, support.x)[1], support.y)
             return jnp.sum(jnp.where(weights > 0, losses, 0) * weights)
 
         kernels = {name: params["params"][name] for name in layers}

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Learner, check_labels
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
@@ -97,6 +97,7 @@ def snail(
         }
 
     def adapt(params, key, support):
+        check_labels(support=support)
         _check_length(params["net"]["params"], len(support.x) + 1)
         embedded, statistics = embed.observe(params["embed"], support)
         steps = _steps(embedded, support.y)
@@ -110,7 +111,7 @@ def snail(
     def predict(params, adapted, x):
         embedded = embed.apply(embed.under(params["embed"], adapted.statistics), x)
         n_way = adapted.steps.shape[1] - embedded.shape[1]
-        last = _steps(embedded, jnp.zeros((len(x), n_way), embedded.dtype))
+        last = _steps(embedded, jnp.zeros((x.shape[0], n_way), embedded.dtype))
         return net(n_way).apply(params["net"], adapted.steps, last, adapted.is_valid)
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))

@@ -17,7 +17,7 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import similarity
-from jaxmeta.losses import LossFn, among, is_labelled, query_loss
+from jaxmeta.losses import LossFn, among, class_labels, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 
 
@@ -92,12 +92,12 @@ def matching(
         del key  # Attention needs no randomness.
         embedded, statistics = embed.observe(params.embed, support)
         is_valid = support.is_valid
-        is_valid = jnp.ones(len(embedded), bool) if is_valid is None else is_valid
+        is_valid = jnp.ones(embedded.shape[0], bool) if is_valid is None else is_valid
         if full_context:
             order = jnp.argsort(~is_valid, stable=True)  # Padding comes last.
             encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))
             embedded = embedded.at[order].set(encoded)
-        labels = support.y * is_labelled(support)[:, None]
+        labels = class_labels(support)
         return Attended(embedded, labels, is_valid, statistics)
 
     def predict(params, adapted, x):

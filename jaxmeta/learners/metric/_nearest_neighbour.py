@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.learners.metric._distances import squared_euclidean
-from jaxmeta.losses import is_labelled, query_loss
+from jaxmeta.losses import class_labels, query_loss
 
 
 def nearest_neighbour() -> Learner:
@@ -24,9 +24,13 @@ def nearest_neighbour() -> Learner:
 
     def predict(params, adapted, x):
         del params
-        near = squared_euclidean(x.reshape(len(x), -1), adapted.x.reshape(len(adapted.x), -1))
-        belongs = (adapted.y > 0) & is_labelled(Examples(*adapted))[:, None]  # [S, N]
+        near = squared_euclidean(_flat(x), _flat(adapted.x))
+        belongs = class_labels(Examples(*adapted)) > 0  # [S, N]
         return -jnp.min(jnp.where(belongs, near[..., None], jnp.finfo(near.dtype).max), axis=1)
 
     loss = query_loss(adapt, predict, lambda logits, y: -jnp.sum(jax.nn.log_softmax(logits) * y, 1))
     return Learner(init, adapt, predict, loss)
+
+
+def _flat(x):
+    return x.reshape(x.shape[0], -1)

@@ -17,7 +17,15 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import squared_euclidean
-from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss
+from jaxmeta.losses import (
+    LossFn,
+    among,
+    class_labels,
+    has_label,
+    is_present,
+    is_valid_row,
+    query_loss,
+)
 from jaxmeta.net import NetLike, as_net, random_in_loss
 
 
@@ -54,7 +62,13 @@ def prototypical(
 
     Raises:
       ValueError: `refine_steps` is below 0.
+      TypeError: `distance` is not a function.
     """
+    if not callable(distance):
+        raise TypeError(
+            f"distance must be a function, got {distance!r}: take learners.metric.cosine or "
+            "learners.metric.squared_euclidean."
+        )
     if refine_steps < 0:
         raise ValueError(f"refine_steps must be >= 0, got {refine_steps}.")
     embed = as_net(embed, "embed")
@@ -65,7 +79,7 @@ def prototypical(
     def adapt(params, key, support):
         del key  # Class means need no randomness.
         embedded, statistics = embed.observe(params, support)
-        labels = support.y * is_labelled(support)[:, None]  # [S, N]
+        labels = class_labels(support)  # [S, N]
         present = is_present(support)
 
         def refined(centres, _):
@@ -92,5 +106,4 @@ def _means(embedded, weights):
 
 
 def _is_unlabelled(support):
-    unlabelled = jnp.all(support.y == 0, axis=-1)
-    return unlabelled if support.is_valid is None else unlabelled & support.is_valid
+    return ~has_label(support.y) & is_valid_row(support)

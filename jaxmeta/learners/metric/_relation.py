@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.learner import Examples, Learner
-from jaxmeta.losses import among, is_labelled, is_present, masked_mean
+from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import relation_head
 
@@ -64,7 +64,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
         del key  # Sums need no randomness.
         embedded, of_embed = embed.observe(params.embed, support)
         is_counted, present = is_labelled(support), is_present(support)
-        sums = _class_sums(embedded, support.y * is_counted[:, None])
+        sums = _class_sums(embedded, class_labels(support))
         pairs = (is_counted[:, None] & present).ravel()
         rows = Examples(embedded, support.y)
         _, of_compare = head.observe(params.compare, rows, sums, pairs)
@@ -73,7 +73,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
     def predict(params, adapted, x):
         statistics = adapted.statistics
         queries = embed.apply(embed.under(params.embed, statistics.embed), x)
-        everyone = jnp.broadcast_to(adapted.is_present, (len(x), len(adapted.sums))).ravel()
+        everyone = jnp.broadcast_to(adapted.is_present, (x.shape[0], len(adapted.sums))).ravel()
         compare = head.under(params.compare, statistics.compare)
         scores = head.apply(compare, queries, adapted.sums, everyone)
         return among(scores, adapted.is_present)
@@ -81,6 +81,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
     def loss(params, key, episode):
         adapted = adapt(params, key, episode.support)
         outputs = predict(params, adapted, episode.query.x)
+        check_outputs(outputs, episode.query.y)
         errors = jnp.square(jax.nn.sigmoid(outputs) - episode.query.y)
         is_counted = is_labelled(episode.query)[:, None] & adapted.is_present
         return masked_mean(errors, is_counted), outputs

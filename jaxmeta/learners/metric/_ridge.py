@@ -11,6 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import jax.scipy.linalg
 import optax
@@ -81,7 +82,10 @@ def ridge(
         inputs = jnp.where(is_counted, with_constant(embedded), 0) * factor
         labels = jnp.where(is_counted, support.y, 0) * factor
         lam = jnp.exp(params.log_lam)
-        solve = woodbury if len(inputs) < inputs.shape[1] else primal
+        rows, width = inputs.shape
+        # An export leaves the number of rows open; the other system is then the one of known size.
+        is_small = not jax.export.is_symbolic_dim(rows) and rows < width
+        solve = woodbury if is_small else primal
         return LinearHead(solve(inputs, labels, lam), is_present(support), statistics)
 
     def predict(params, adapted, x):

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Learner
-from jaxmeta.losses import among, is_labelled, masked_mean
+from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
@@ -65,7 +65,7 @@ def siamese(embed: NetLike) -> Learner:
     def adapt(params, key, support):
         del key  # Pairs need no randomness.
         embedded, statistics = embed.observe(params.embed, support)
-        return Twins(embedded, support.y * is_labelled(support)[:, None], statistics)
+        return Twins(embedded, class_labels(support), statistics)
 
     def pair_scores(params, adapted, x):
         """Log-odds `[M, S]` that each query and each support row are of one class."""
@@ -79,11 +79,13 @@ def siamese(embed: NetLike) -> Learner:
         query = episode.query
         adapted = adapt(params, key, episode.support)
         scores = pair_scores(params, adapted, query.x)  # [Q, S]
+        outputs = _class_scores(scores, adapted.labels)
+        check_outputs(outputs, query.y)
         is_twin = query.y @ adapted.labels.T
         losses = optax.sigmoid_binary_cross_entropy(scores, is_twin)
         counts = is_labelled(query)[:, None] & (jnp.sum(adapted.labels, axis=1) > 0)
         equal, unequal = (masked_mean(losses, counts & (is_twin == same)) for same in (1, 0))
-        return (equal + unequal) / 2, _class_scores(scores, adapted.labels)
+        return (equal + unequal) / 2, outputs
 
     return Learner(init, adapt, predict, loss)
 
