@@ -14,6 +14,7 @@ see the others; so nothing here runs, and the set whose statistics count is alwa
 import functools
 import inspect
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -95,7 +96,8 @@ def as_net(net: Any, name: str = "net") -> Net:
             f"{name} must be a Flax module or a pair of functions init(key, x) and "
             f"apply(params, x), got {what}."
         )
-    observe, under = getattr(net, "observe", None), getattr(net, "under", None)
+    observe: Any = getattr(net, "observe", None)
+    under: Any = getattr(net, "under", None)
     if (observe is None) != (under is None):
         raise TypeError(f"{name} must have both of observe and under, or none of them.")
     if observe is not None:
@@ -128,11 +130,12 @@ def random_in_loss(*names: str) -> Callable[[Callable[P, Learner]], Callable[P, 
                 return learner
 
             def loss(params, key, episode):
-                for number, (name, keyed) in enumerate(drawing.items()):
-                    bound.arguments[name] = keyed(
-                        jax.random.fold_in(key, number) if number else key
-                    )
-                return factory(*bound.args, **bound.kwargs).loss(params, key, episode)
+                drawn = {
+                    name: keyed(jax.random.fold_in(key, number) if number else key)
+                    for number, (name, keyed) in enumerate(drawing.items())
+                }
+                again = inspect.BoundArguments(signature, OrderedDict(bound.arguments | drawn))
+                return factory(*again.args, **again.kwargs).loss(params, key, episode)
 
             return learner._replace(loss=loss)
 
@@ -156,17 +159,18 @@ def batch_statistics(compute: Callable[[jax.Array | None], Any], is_valid: Any =
     if now is None:
         return compute(is_valid)
     is_valid = now.is_valid if is_valid is None else is_valid
-    if now.given is None and now.seen is None:  # A Linen module: its collections carry them.
+    given, seen = now.given, now.seen
+    if given is None and seen is None:  # A Linen module: its collections carry them.
         return compute(is_valid)
     if _level() != now.level:
         raise ValueError(
             "batch statistics cannot leave a jit, scan, vmap or checkpoint inside a net's apply: "
             "leave it out (the step is compiled as a whole), or give the net observe and under."
         )
-    if now.given is None:
-        now.seen.append(compute(is_valid))
-        return now.seen[-1]
-    found = next(now.given, None)
+    if seen is not None:
+        seen.append(compute(is_valid))
+        return seen[-1]
+    found = next(given or iter(()), None)
     if found is None:
         raise ValueError("apply normalises more often than it did when its net was observed.")
     return found
@@ -249,7 +253,7 @@ def dropout_key(training: Training, number: int) -> jax.Array:
 def _linen(module: nn.Module, training: Training | None) -> Net:
     """Statistics are a collection beside the parameters."""
     takes = inspect.signature(type(module).__call__).parameters if callable(module) else {}
-    mode = {
+    mode: dict[str, Any] = {
         name: is_training == (training is not None)
         for name, is_training in _MODES.items()
         if name in takes

@@ -121,8 +121,9 @@ def _members(folder):
                 while len(found) < len(wanted) and (member := file.next()):
                     name = Path(member.name).name
                     _check_size(folder, name, member.size)
-                    if name in wanted and member.isfile():
-                        found[name] = file.extractfile(member).read()
+                    content = file.extractfile(member) if member.isfile() else None
+                    if name in wanted and content is not None:
+                        found[name] = content.read()
         except (tarfile.TarError, ValueError, *DAMAGED_ZIP) as error:
             raise ValueError(f"{archive} is damaged ({error}).") from error
     if missing := [name for name in wanted if name not in found]:

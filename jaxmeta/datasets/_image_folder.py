@@ -66,7 +66,8 @@ def _given(path, splits, split_sizes):
         )
     if split_sizes is not None:
         raise ValueError(f"split_sizes must be None where {path} has train, val and test.")
-    classes, lists = {}, []
+    classes: dict[str, list[Path]] = {}
+    lists = []
     for folder in splits.values():
         found = class_folders(folder)
         if twice := [name for name in found if name in classes]:

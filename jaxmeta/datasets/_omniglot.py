@@ -95,7 +95,7 @@ def _cached_classes(folder: Path, image_size: int) -> dict[str, np.ndarray]:
     sources = [source for part in PARTS if (source := _source(folder, part))]
 
     def decode():
-        classes = {}
+        classes: dict[str, np.ndarray] = {}
         for source in sources:
             classes |= read_classes(source, image_size)
         names = sorted(classes)

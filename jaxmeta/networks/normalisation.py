@@ -8,6 +8,7 @@ Bronskill et al., "TaskNorm", ICML 2020, compare the choices (theirs: MetaBN and
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -35,8 +36,8 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         if self.has_variable(STATISTICS, "mean"):
-            mean = self.get_variable(STATISTICS, "mean")
-            variance = self.get_variable(STATISTICS, "variance")
+            mean: Any = self.get_variable(STATISTICS, "mean")
+            variance: Any = self.get_variable(STATISTICS, "variance")
         else:
             mean, variance = batch_statistics(partial(_moments, x), is_valid)
             if self.is_mutable_collection(STATISTICS) and not self.is_initializing():

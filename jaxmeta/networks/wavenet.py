@@ -5,6 +5,8 @@ https://arxiv.org/abs/1609.03499, section 2: gated units `tanh * sigmoid`, dilat
 residual and skip connections. Here the skip sum of the last row is the code of the sequence.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ class WaveNetEncoder(nn.Module):
         """The vector `[size]`; rows that are not valid are as if absent."""
         x = x if self.embed is None else self.embed(x)
         rows = jnp.concatenate([x.reshape(x.shape[0], -1), y], axis=1)
-        last = rows.shape[0] - 1
+        last: Any = rows.shape[0] - 1
         if is_valid is not None:  # What is not valid goes behind the last that is.
             rows = rows[jnp.argsort(~is_valid, stable=True)]
             last = jnp.maximum(jnp.sum(is_valid) - 1, 0)

@@ -47,7 +47,7 @@ class TrajectoryBuffer(NamedTuple):
 
     trajectories: Trajectory  # [C, ...]
     oldest: jax.Array  # int32, place that the next trajectory is put in
-    count: jax.Array  # int32, trajectories in the buffer
+    count: jax.Array  # type: ignore[assignment]  # int32, trajectories in the buffer
 
     @staticmethod
     def filled(trajectories: Trajectory, capacity: int) -> "TrajectoryBuffer":

@@ -81,7 +81,8 @@ def decision_pretrained(
         raise ValueError(f"given must be in 0..context = {context}, got {given}.")
     if not 0 <= teacher_share <= 1:
         raise ValueError(f"teacher_share must be in [0, 1], got {teacher_share}.")
-    actions, teacher = environment.actions, table.optimal
+    actions: Any = environment.actions  # Discrete, as those of every table are.
+    teacher = table.optimal
 
     def row(observation, action, reached, reward):
         return jnp.concatenate([observation, action, reached, reward[None]])

@@ -1,7 +1,7 @@
 """Learners whose histories `rl.algorithm_distillation` learns from."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def q_learning(
         return state, (state, observation)
 
     def step(key, state, action, task):
-        after = environment.step(key, state, action, task)
+        after: Any = environment.step(key, state, action, task)
         return after._replace(observation=(after.state, after.observation))
 
     counted = environment._replace(reset=reset, step=step)

@@ -56,9 +56,9 @@ def play(strategy: Strategy, key: jax.Array, arms: jax.Array, n_pulls: int) -> j
 
     def pull(counts, key):
         key_arm, key_reward = jax.random.split(key)
-        arm = strategy(*counts, key_arm)
-        won = jax.random.bernoulli(key_reward, arms[arm])
         successes, failures = counts
+        arm = strategy(successes, failures, key_arm)
+        won = jax.random.bernoulli(key_reward, arms[arm])
         return (successes.at[arm].add(won), failures.at[arm].add(~won)), arm
 
     zeros = jnp.zeros_like(arms)

@@ -91,7 +91,8 @@ def make_evaluate_returns(
         values, per_task = compiled(params, key)
         if isinstance(per_task, jax.core.Tracer):
             interval, intervals = factor * jnp.std(values), factor * jnp.std(per_task, 0)
-            return Returns(jnp.mean(values), interval, per_task, jnp.mean(per_task, 0), intervals)
+            mean, at = jnp.mean(values), jnp.mean(per_task, 0)
+            return Returns(mean, interval, per_task, at, intervals)  # type: ignore[arg-type]
         # Many results are added up.
         values, per_task = np.asarray(values, np.float64), np.asarray(per_task, np.float64)
         if not np.isfinite(per_task).all():

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,9 +102,14 @@ class _Draw:
             query += images[self._k_shot :]
         labels = np.eye(self._n_way, dtype=np.float32)
         return Episode(
-            Examples(np.stack(support), np.repeat(labels, self._k_shot, axis=0)),
-            Examples(np.stack(query), np.repeat(labels, self._q_queries, axis=0)),
+            _examples(np.stack(support), np.repeat(labels, self._k_shot, axis=0)),
+            _examples(np.stack(query), np.repeat(labels, self._q_queries, axis=0)),
         )
+
+
+def _examples(*arrays: Any) -> Examples:
+    """Of NumPy's arrays, which the step moves to its device."""
+    return Examples(*arrays)
 
 
 def _row(rows, number):

@@ -95,7 +95,7 @@ def _of_step(sample, step, meta_batch_size):
 
 def _line(error):
     """The innermost line that is not JAX's own."""
-    libraries = [str(Path(module.__file__).parent) for module in (jax, optax)]
+    libraries = [str(Path(str(module.__file__)).parent) for module in (jax, optax)]
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -108,12 +108,13 @@ def make_step(
         devices=devices,
         tasks_at_once=tasks_at_once,
     )
+    prepare = sample.prepare if isinstance(sample, Loaded) else None
     shares = devices * jax.process_count()
     chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
     def task_loss(params, task):
         (key_episode, key_learner), episode = task
-        episode = sample(key_episode) if episode is None else sample.prepare(episode)
+        episode = prepare(episode) if prepare and episode is not None else sample(key_episode)
         check_labels(**episode._asdict())
         return wide(learner.loss(params, key_learner, episode)[0])
 

@@ -14,7 +14,7 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, mean_loss, query_loss, wide
+from jaxmeta.losses import LossFn, is_valid_row, mean_loss, query_loss, wide
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 from jaxmeta.padding import ignoring_padding
@@ -137,7 +137,7 @@ def context_mean() -> Learner:
     def adapt(params, key, support):
         del params, key
         rows = zeroed(support)
-        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(rows.is_valid), 1)
+        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(is_valid_row(support)), 1)
 
     def predict(params, adapted, x):
         del params

@@ -89,7 +89,7 @@ def mann(
         if len(support.x) == 0:
             return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
-        statistics = {}
+        statistics: Any = {}
         if embed is not None:
             _, statistics = embed.observe(params["embed"], support)
         shuffled = jax.tree.map(lambda leaf: leaf[order], support)
@@ -173,7 +173,7 @@ def _machine(embed, controller, memory):
         projected = controller.project(params["controller"], inputs)
         # A scan keeps the type of its carry, which parameters and data may promote.
         dtype = jnp.result_type(projected, params["output"]["bias"])
-        carry = jax.tree.map(
+        carry: Any = jax.tree.map(
             lambda leaf: leaf.astype(dtype), (state.controller, state.memory, state.read)
         )
 
@@ -195,7 +195,8 @@ def _machine(embed, controller, memory):
         if is_valid is not None:
             last = jnp.where(is_valid.any(), y[jnp.maximum(is_valid.sum() - 1, 0)], state.label)
             outputs = outputs[jnp.argsort(order)]
-        return Written(*carry, last, state.statistics), outputs, access
+        now, stored, seen = carry
+        return Written(now, stored, seen, last, state.statistics), outputs, access
 
     def numbers_of(params, h):
         return h @ params["interface"]["kernel"] + params["interface"]["bias"]

@@ -72,7 +72,8 @@ def siamese(embed: NetLike) -> Learner:
     def pair_scores(params, adapted, x):
         """Log-odds `[M, S]` that each query and each support row are of one class."""
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
-        return head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded))[..., 0]
+        scores: Any = head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded))
+        return scores[..., 0]
 
     def predict(params, adapted, x):
         return _class_scores(pair_scores(params, adapted, x), adapted.labels)
