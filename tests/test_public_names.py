@@ -45,6 +45,7 @@ FLOORS = [
     {"datasets", "episodes", "inner", "networks", "losses", "transforms"},
     {"nnx_modules"},
     {"net"},
+    {"batch_statistics"},
     {"learner"},
 ]
 
