@@ -93,17 +93,18 @@ def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = 
             f"support.y and query.y must have one rank, got {support_y.ndim} and {query_y.ndim}."
         )
     if support_y.ndim == 1:
-        if n_way is None and support_y.dtype.kind in "iu":
-            n_way = int(support_y.max()) + 1
-            if n_way == 1:
-                raise ValueError(
-                    "an episode needs 2 classes or more, but every label of support.y is 0: with "
-                    "one class every answer is right."
-                )
-        elif n_way is not None and n_way < 2:
+        _check_integers("support.y", support_y)
+        _check_integers("query.y", query_y)
+        ways = int(support_y.max()) + 1 if n_way is None else n_way
+        if n_way is None and ways == 1:
+            raise ValueError(
+                "an episode needs 2 classes or more, but every label of support.y is 0: with one "
+                "class every answer is right."
+            )
+        if n_way is not None and n_way < 2:
             raise ValueError(f"n_way must be at least 2, got {n_way}.")
-        support_y = _one_hot("support.y", support_y, n_way)
-        query_y = _one_hot("query.y", query_y, n_way)
+        support_y = _one_hot("support.y", support_y, ways)
+        query_y = _one_hot("query.y", query_y, ways)
     elif support_y.shape[1:] != query_y.shape[1:]:
         raise ValueError(
             f"support.y and query.y must have one width, got {support_y.shape[1:]} "
@@ -214,14 +215,27 @@ def _check_rows(name: str, x: np.ndarray, y: np.ndarray) -> None:
         if not finite.all():
             row = int(np.argwhere(~finite)[0][0])
             raise ValueError(f"{name}.{part} must be finite, but row {row} has NaN or infinity.")
+        kept = jax.dtypes.canonicalize_dtype(values.dtype)  # What JAX makes of 64 bits.
+        with np.errstate(over="ignore"):
+            cast = values.astype(kept)
+        fits = np.isfinite(cast.astype(np.float64)) if values.dtype.kind == "f" else cast == values
+        if not fits.all():
+            place = tuple(np.argwhere(~fits)[0])
+            raise ValueError(
+                f"{name}.{part} must fit into {kept}, but row {place[0]} has {values[place]}: "
+                "scale it, or set JAX_ENABLE_X64=1."
+            )
 
 
-def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
+def _check_integers(name: str, labels: np.ndarray) -> None:
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(
             f"{name} of rank 1 must hold integer labels, got {labels.dtype}: for the targets of a "
             "regression give `y[:, None]`, of shape [M, 1]."
         )
+
+
+def _one_hot(name: str, labels: np.ndarray, n_way: int) -> np.ndarray:
     wrong = (labels < 0) | (labels >= n_way)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

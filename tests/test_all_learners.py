@@ -337,15 +337,88 @@ def test_predictions_are_of_each_query_by_itself(x64, row):
     ],
     ids=[name for name, row in ROWS.items() if not row.drops],
 )
-def test_padding_and_unlabelled_rows_of_the_query_set_do_not_count(x64, row):
+def test_padding_and_unlabelled_rows_do_not_count(x64, row):
     params, key, episode = setting(row)
-    query = episode.query
+    support, query = episode
     extended = jaxmeta.Examples(
-        jnp.concatenate([query.x, jnp.full((2, SIZE), 7.0)]),
+        jnp.concatenate([query.x, jnp.full((1, SIZE), jnp.nan), jnp.full((1, SIZE), 7.0)]),
         jnp.concatenate([query.y, jnp.eye(N_WAY)[:1], jnp.zeros((1, N_WAY))]),
         jnp.array([True] * len(query.y) + [False, True]),
     )
+    if row.is_order_free:  # The others draw an order for all rows, or refuse other numbers of them.
+        support = jaxmeta.Examples(
+            jnp.concatenate([support.x, jnp.full((2, SIZE), jnp.nan)]),
+            jnp.concatenate([support.y, jnp.full((2, N_WAY), jnp.nan)]),
+            jnp.array([True] * len(support.y) + [False] * 2),
+        )
     compute = jax.jit(row.learner.loss)
     loss, _ = compute(params, key, episode)
-    padded, _ = compute(params, key, episode._replace(query=extended))
-    np.testing.assert_allclose(padded, loss, rtol=1e-12)
+    padded, _ = compute(params, key, jaxmeta.Episode(support, extended))
+    np.testing.assert_allclose(padded, loss, rtol=1e-10)
+
+
+PADDING = np.array([3, 5])  # One row of two, of the second and of the third class.
+
+
+def hostile(episode, dtype):
+    """The same episode with a row of zeros, and NaN in rows that are padding, in both sets."""
+
+    def part(examples):
+        x = examples.x.at[0].set(0).at[PADDING].set(jnp.nan)
+        y = examples.y.at[PADDING].set(jnp.nan)
+        is_valid = jnp.ones(len(y), bool).at[PADDING].set(False)
+        return jaxmeta.Examples(x.astype(dtype), y.astype(dtype), is_valid)
+
+    return jaxmeta.Episode(*map(part, episode))
+
+
+def with_a_dead_unit(params):
+    """The first unit of every first layer is saturated: no gradient reaches what comes before."""
+
+    def saturated(path, leaf):
+        names = [jax.tree_util.keystr((key,), simple=True) for key in path]
+        is_bias = names[-1].endswith("bias") and "dense_0" in "/".join(names)
+        return leaf.at[..., 0].set(-50) if is_bias and leaf.ndim else leaf
+
+    return jax.tree_util.tree_map_with_path(saturated, params)
+
+
+@pytest.mark.parametrize(
+    ("of_params", "of_data"),
+    [
+        ("bfloat16", "float32"),
+        pytest.param("float32", "float32", marks=pytest.mark.slow),
+        pytest.param("bfloat16", "bfloat16", marks=pytest.mark.slow),
+        pytest.param("float16", "float16", marks=pytest.mark.slow),
+        pytest.param("float32", "float64", marks=pytest.mark.slow),
+        pytest.param("float64", "float32", marks=pytest.mark.slow),
+    ],
+)
+@learners
+def test_value_and_slopes_are_finite_at_zero_padding_and_dead_units(row, of_params, of_data):
+    """Rows of zeros, whose embeddings are zero, padding that holds NaN, and a dead unit."""
+
+    @jax.jit
+    def slopes(params, key, episode):
+        def gradient(params):
+            return jax.grad(lambda params: row.learner.loss(params, key, episode)[0])(params)
+
+        # Of second derivatives, the products with a vector.
+        grads, pull_back = jax.vjp(gradient, params)
+        return row.learner.loss(params, key, episode), grads, pull_back(grads)
+
+    with jax.enable_x64("float64" in (of_params, of_data)):
+        params, key, episode = setting(row)
+        params = jax.tree.map(
+            lambda leaf: (
+                leaf.astype(of_params) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+            ),
+            params,
+        )
+        episode = hostile(episode, of_data)
+        for start in (params, with_a_dead_unit(params)):
+            (loss, outputs), grads, products = slopes(start, key, episode)
+            assert loss.shape == () and outputs.shape == episode.query.y.shape
+            assert np.isfinite(outputs.astype(float)).all()
+            for leaf in jax.tree.leaves((loss, grads, products)):
+                assert np.isfinite(leaf.astype(float)).all()

@@ -5,6 +5,7 @@ import os
 import warnings
 import zipfile
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,20 +14,25 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 import jaxmeta
+from jaxmeta import losses
 from jaxmeta.datasets._cache import cached
 from jaxmeta.datasets._omniglot import read_classes
 
-DTYPES = st.sampled_from(
-    ["float32", "float64", "int64", "uint8", "bool", "complex64", "U3", "S2", "O", "datetime64[s]"]
-)
+# NumPy knows bfloat16 from JAX; hypothesis draws it by way of float32.
+NUMBERS = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool"]
+DTYPES = st.sampled_from([*NUMBERS, "complex64", "U3", "S2", "O", "datetime64[s]"])
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
-ARRAYS = DTYPES.flatmap(
-    lambda dtype: (
-        arrays.arrays(dtype, SHAPES, elements=st.none())
-        if dtype == "O"
-        else arrays.arrays(dtype, SHAPES)
-    )
-)
+
+
+def arrays_of(dtype, shapes, **settings):
+    if dtype == "bfloat16":
+        return arrays.arrays("float32", shapes, **settings).map(lambda x: x.astype(jnp.bfloat16))
+    if dtype == "O":
+        settings = {"elements": st.none()}
+    return arrays.arrays(dtype, shapes, **settings)
+
+
+ARRAYS = DTYPES.flatmap(lambda dtype: arrays_of(dtype, SHAPES))
 LABELS = arrays.arrays(np.int64, arrays.array_shapes(max_dims=2, max_side=4))
 THINGS = st.one_of(
     ARRAYS,
@@ -46,15 +52,14 @@ def test_arrays_of_an_episode(support_x, support_y, query_x, query_y, n_way):
         assert str(error)
         return
     for examples in episode:
-        assert np.isfinite(np.asarray(examples.x)).all()
-        assert np.isfinite(np.asarray(examples.y)).all() and examples.y.ndim == 2
+        assert np.isfinite(np.float64(examples.x)).all()
+        assert np.isfinite(np.float64(examples.y)).all() and examples.y.ndim == 2
         assert len(examples.x) == len(examples.y) > 0
 
 
 @given(
-    arrays.arrays(
-        st.sampled_from(["float32", "int8", "int64", "bool"]),
-        arrays.array_shapes(min_dims=1, max_dims=3, max_side=6),
+    st.sampled_from(NUMBERS).flatmap(
+        lambda dtype: arrays_of(dtype, arrays.array_shapes(min_dims=1, max_dims=3, max_side=6))
     ),
     arrays.arrays(np.int64, st.just((6,)), elements=st.integers(-3, 8)),
     st.integers(-3, 8),
@@ -65,8 +70,46 @@ def test_nearly_right_arrays(x, y, n_way):
         episode = jaxmeta.make_episode(x, y, x, y, n_way=n_way)
     except (ValueError, TypeError):
         return
-    assert episode.support.y.shape == (len(x), n_way)
+    assert episode.support.y.shape == (len(x), n_way) and n_way > 1
     np.testing.assert_array_equal(np.argmax(episode.support.y, 1), y)
+
+
+@given(st.data())
+def test_outputs_and_labels_of_any_type_and_shape(data):
+    """Losses and metrics equal NumPy's in float64, or outputs and labels differ in shape."""
+    rows = data.draw(st.integers(1, 4))
+    shape = (rows, data.draw(st.integers(1, 3)))  # single columns among them
+    other = data.draw(arrays.array_shapes(min_dims=1, max_dims=3, max_side=4))
+    outputs_type = data.draw(st.sampled_from([t for t in NUMBERS if "float" in t]))
+    y_type = data.draw(st.sampled_from(NUMBERS))
+    quarters = st.integers(-8, 8).map(lambda n: n / 4)  # exact in every type
+    outputs_shape = data.draw(st.sampled_from([shape, other]))
+    outputs = data.draw(arrays.arrays("float64", outputs_shape, elements=quarters))
+    y = data.draw(arrays.arrays("int64", shape, elements=st.integers(0, 1)))
+    is_valid = data.draw(st.one_of(st.none(), arrays.arrays(bool, rows)))
+    given = jnp.asarray(outputs.astype(outputs_type))
+    examples = jaxmeta.Examples(
+        given, jnp.asarray(y.astype(y_type)), None if is_valid is None else jnp.asarray(is_valid)
+    )
+    metrics = (losses.accuracy, losses.squared_error, losses.calibration_error)
+    if outputs_shape != shape:
+        for metric in metrics:
+            with pytest.raises(ValueError, match="outputs must have the shape of y"):
+                metric(given, examples)
+        return
+    counts = np.ones(rows, bool) if is_valid is None else is_valid
+    squares = ((outputs - y) ** 2).mean(1)[counts]
+    error = losses.squared_error(given, examples)
+    np.testing.assert_allclose(error, squares.mean() if counts.any() else 0, rtol=1e-6)
+    if shape[1] == 1:
+        right = ((outputs > 0) == (y > 0.5))[:, 0]
+    else:
+        counts = counts & y.any(1)
+        right = outputs.argmax(1) == y.argmax(1)
+    share = right[counts].mean() if counts.any() else 0
+    np.testing.assert_allclose(losses.accuracy(given, examples), share, rtol=1e-6)
+    assert 0 <= losses.calibration_error(given, examples) <= 1
+    np.testing.assert_array_equal(losses.presentations(examples) > 0, counts)
 
 
 def test_a_label_far_out_fills_no_memory():

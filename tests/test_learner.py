@@ -56,6 +56,18 @@ def test_make_episode_keeps_soft_labels_and_targets_whatever_classes_they_look_l
     assert targets.query.y.shape == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (np.array([[1e300], [0.0]]), r"support.x must fit into float32, but row 0 has 1e\+300"),
+        (np.array([[0], [2**40]]), r"support.x must fit into int32, but row 1 has 1099511627776"),
+    ],
+)
+def test_numbers_beyond_what_jax_keeps_are_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        jaxmeta.make_episode(x, [0, 1], [[0.0]], [1])
+
+
 def test_make_episode_takes_16_bit_floats():
     x = jnp.ones((2, 3), jnp.bfloat16)
     episode = jaxmeta.make_episode(x, [0, 1], x, [1, 0])

@@ -265,3 +265,21 @@ def test_floors_refuse_what_they_cannot_classify(learner):
     query = Examples(jnp.ones((3, 2)), jnp.ones((3, 1)))
     with pytest.raises(ValueError, match=r"outputs \(3, 3\) and y \(3, 1\)"):
         learner.loss({}, jax.random.key(1), jaxmeta.Episode(support, query))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("derivative", ["reverse", "forward_over_reverse", "first_order"])
+def test_inner_loops_of_16_bit_weights_take_the_wider_loss(dtype, derivative):
+    net = jaxmeta.networks.mlp(2, hidden=(3,))
+    learner = jaxmeta.maml(net, inner_steps=1, derivative=derivative)
+    part = Examples(jnp.ones((2, 1), dtype), jnp.eye(2, dtype=dtype))
+    episode = jaxmeta.Episode(part, part)
+
+    def value_and_grad(key):
+        params = learner.init(key, episode)
+        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+        return jax.value_and_grad(lambda params: learner.loss(params, key, episode)[0])(params)
+
+    loss, grads = jax.eval_shape(value_and_grad, jax.random.key(0))
+    assert loss.dtype == jnp.float32
+    assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(grads))

@@ -21,6 +21,9 @@ EPISODE = jaxmeta.make_episode(X, LABELS, X, LABELS)
 PARAMS = LEARNER.init(KEY, EPISODE)
 INTEGERS = jaxmeta.Examples(jnp.asarray(X), jnp.asarray(LABELS))
 
+# No support row of class 2, which two queries are of.
+TOO_FEW = EPISODE._replace(support=jax.tree.map(lambda leaf: leaf[:2], EPISODE.support))
+
 
 def sample(key):
     del key
@@ -237,11 +240,7 @@ MISTAKES = {
         r"got outputs \(6, 5\) and y \(6, 3\): the net must give \[M, N\] for N classes",
     ),
     "a query class without support, evaluate": (
-        lambda: evaluate(
-            sample=lambda key: EPISODE._replace(
-                support=jaxmeta.Examples(EPISODE.support.x[:2], EPISODE.support.y[:2])
-            )
-        ),
+        lambda: evaluate(sample=lambda key: TOO_FEW),
         ValueError,
         r"row 2 of query\.y is of class 2, of which support\.y has none",
     ),

@@ -43,7 +43,7 @@ FLOORS = [
     {"export", "huge_pages", "plots", "program_cache", "recipes", "supervisor"},
     {"training", "learners", "tasks", "analysis", "rl"},
     {"datasets", "episodes", "inner", "networks", "losses", "transforms"},
-    {"nnx_modules"},
+    {"nnx_modules", "padding"},
     {"net"},
     {"batch_statistics"},
     {"learner"},

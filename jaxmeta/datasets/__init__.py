@@ -6,10 +6,11 @@ from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
 from jaxmeta.datasets._fine_grained import aircraft, cub, fungi, vgg_flower
 from jaxmeta.datasets._from_tfds import from_tfds
 from jaxmeta.datasets._glyphs import glyphs
-from jaxmeta.datasets._image_folder import image_folder
+from jaxmeta.datasets._image_folder import draw_classes, image_folder
 from jaxmeta.datasets._imagenet import mini_imagenet, tiered_imagenet
 from jaxmeta.datasets._omniglot import omniglot
 from jaxmeta.datasets._quickdraw import quickdraw
+from jaxmeta.datasets._resized import resized
 from jaxmeta.datasets._rows import Rows, array_records, image_files, write_array_records
 from jaxmeta.datasets._split_lists import class_lists
 from jaxmeta.datasets._tfds_rows import tfds_images
@@ -24,6 +25,7 @@ __all__ = [
     "class_lists",
     "cub",
     "data_home",
+    "draw_classes",
     "fc100",
     "from_tfds",
     "fungi",
@@ -33,6 +35,7 @@ __all__ = [
     "mini_imagenet",
     "omniglot",
     "quickdraw",
+    "resized",
     "split_classes",
     "tfds_images",
     "tiered_imagenet",

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -31,7 +32,8 @@ class ClassData:
     as_image: bool = True  # False: rows of uint8 are ids, such as bytes of a text
 
     def __post_init__(self):
-        if self.images.dtype.kind not in "iuf":
+        is_floating = jnp.issubdtype(self.images.dtype, jnp.floating)  # bfloat16 as well
+        if not is_floating and self.images.dtype.kind not in "iu":
             raise TypeError(f"images must be integers or floating, got {self.images.dtype}.")
         if len(self.counts) != len(self.class_names):
             raise ValueError(
@@ -48,7 +50,7 @@ class ClassData:
             raise ValueError(
                 f"counts must add up to the {len(self.images)} images, got {np.sum(self.counts)}."
             )
-        if self.images.dtype.kind == "f":
+        if is_floating:
             self._check_finite()
         elif self.images.dtype.itemsize == 8:
             self._check_ids()

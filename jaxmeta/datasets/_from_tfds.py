@@ -51,7 +51,7 @@ def from_tfds(
     """
     if classes is not None and split_sizes is not None:
         raise ValueError("split_sizes must be None where classes are given.")
-    rows = tfds_rows(name, split, (image_size, grey), data_dir, image, label)
+    rows = tfds_rows(name, split, (image_size, grey), data_dir, image, label, None)
     if classes is None:
         lists = draw_classes(rows.class_names, split_sizes, seed)
     else:

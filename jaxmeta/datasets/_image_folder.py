@@ -23,7 +23,7 @@ def image_folder(
 
     Where the folder holds `train`, `val` and `test`, each with a folder per class, these are the
     splits. Otherwise classes are drawn. Every kind of picture that Pillow reads is taken as it
-    looks (see `image_files`, which is for data larger than memory).
+    looks (see `image_files`, which is for data larger than memory, and `draw_classes`).
 
     Args:
       path: `path/class/image.jpg`, or `path/train/class/image.jpg` and so on.
@@ -77,12 +77,24 @@ def _given(path, splits, split_sizes):
 
 
 def draw_classes(
-    names: Sequence[str], split_sizes: tuple[int, int, int] | None, seed: int
+    names: Sequence[str], split_sizes: tuple[int, int, int] | None = None, seed: int = 0
 ) -> tuple[list[str], list[str], list[str]]:
     """Draws the classes of each split from a NumPy generator of `seed`, over sorted names.
 
+    For splits of data larger than memory: `image_files(folder, image_size=84).class_names` are
+    drawn, and `image_files(folder, image_size=84, classes=...)` reads those of one split.
+
+    Args:
+      names: of all classes.
+      split_sizes: classes of meta_train, meta_val and meta_test; see `image_folder` for None.
+      seed: of the draw.
+
     Raises:
       ValueError: there are fewer than three classes, or than the sizes ask for.
+
+    Example:
+      >>> [len(names) for names in draw_classes("abcdefgh")]
+      [6, 1, 1]
     """
     if len(names) < 3:
         raise ValueError(f"three splits need 3 classes or more, got {len(names)}.")

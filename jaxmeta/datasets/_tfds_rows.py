@@ -1,5 +1,6 @@
 """Images of a tensorflow-datasets folder that stay on the disk until they are asked for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ def tfds_images(
     image: str = "image",
     label: str = "label",
     grey: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Rows:
     """Classified images that tensorflow-datasets has prepared as ArrayRecord.
 
@@ -32,16 +34,18 @@ def tfds_images(
       image: feature that holds the image.
       label: feature that holds the class.
       grey: one channel in place of three.
+      classes: names of those that are taken, in this order; None: all, in the order of their
+        numbers.
 
     Raises:
       ValueError: tensorflow-datasets is not installed, there is no such data set, split or
-        feature, a feature is no picture or no class, rows have no class, or `image_size` is below
-        1; a row that is asked for is no readable picture.
+        feature, a class is missing, a feature is no picture or no class, rows have no class, or
+        `image_size` is below 1; a row that is asked for is no readable picture.
       FileNotFoundError: the data set is not prepared there.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be >= 1, got {image_size}.")
-    return tfds_rows(name, split, (image_size, grey), data_dir, image, label)
+    return tfds_rows(name, split, (image_size, grey), data_dir, image, label, classes)
 
 
 def tfds_rows(
@@ -51,6 +55,7 @@ def tfds_rows(
     data_dir: str | Path | None,
     image: str,
     label: str,
+    classes: Sequence[str] | None,
 ) -> "TfdsRows":
     """What `tfds_images` gives; `split` None is all of them.
 
@@ -75,12 +80,19 @@ def tfds_rows(
     if present.size == 0 or present[0] < 0:
         wrong = "has rows without a class, such as a test set" if present.size else "has no rows"
         raise ValueError(f"{name}: split {split!r} {wrong}; choose another `split`.")
-    names = builder.info.features[label].int2str
+    named = map(builder.info.features[label].int2str, map(int, present))
+    places = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    found = dict(zip(named, places, strict=True))
+    names = tuple(found if classes is None else classes)
+    if missing := [class_name for class_name in names if class_name not in found]:
+        raise ValueError(
+            f"{name}: split {split!r} has no class {missing[0]!r}; it has {len(found)} others."
+        )
     return TfdsRows(
         (name, data_dir, split, image),
-        tuple(map(int, counts)),
-        tuple(names(int(number)) for number in present),
-        np.argsort(labels, kind="stable"),
+        tuple(len(found[class_name]) for class_name in names),
+        names,
+        np.concatenate([found[class_name] for class_name in names]),
         form,
     )
 

@@ -56,8 +56,8 @@ def inner_loop(
       derivative: `"reverse"`, `"forward_over_reverse"` or `"first_order"`, see above.
       remat: keep only each step's weights, and in first order its gradient, for the backward pass.
 
-    Returns the weights after the last step, with the structure of `weights`; and what was observed,
-    with a leading axis `[steps]`.
+    Returns the weights after the last step, with the structure and types of `weights`; and what was
+    observed, with a leading axis `[steps]`.
     """
     value_and_grad = _GRADIENTS[derivative]
     # The inner gradient of first order is not differentiated: only the update is worth redoing.
@@ -67,7 +67,9 @@ def inner_loop(
     def step(carry, batch):
         weights, state = carry
         value, grads = value_and_grad(lambda w: loss(w, batch), weights)
-        weights, state = update(rule_params, state, weights, grads, value)
+        moved = update(rule_params, state, weights, grads, value)
+        # Data of another float type may have promoted them, which a scan refuses.
+        weights, state = jax.tree.map(_in_type_of, moved, carry)
         return (weights, state), observe(weights, batch) if observe else None
 
     if remat and derivative != "first_order":
@@ -75,6 +77,10 @@ def inner_loop(
     state = rule.init_state(rule_params, weights)
     (weights, _), observed = jax.lax.scan(step, (weights, state), batches, length=steps)
     return weights, observed
+
+
+def _in_type_of(new, old):
+    return new if new.dtype == old.dtype else new.astype(old.dtype)
 
 
 def check_inner_loop(*, inner_steps: int, derivative: str, rule: UpdateRule | None = None) -> None:
@@ -125,7 +131,9 @@ def _forward_over_reverse(loss, weights):
             return jax.grad(pure_loss, argnums=(0, 1))(weights, floats, others)
 
         grads, products = jax.jvp(joint_grad, (weights,), (grad_bar,))
-        return *jax.tree.map(lambda g, p: value_bar * g + p, grads, products), None
+        # The loss is wider than 16-bit weights, whose types the answer has.
+        whole = jax.tree.map(lambda g, p: (value_bar * g + p).astype(p.dtype), grads, products)
+        return *whole, None
 
     value_and_grad.defvjp(forward, backward)
     weights, floats = reverse_only((weights, floats), words=_REVERSE_ONLY)

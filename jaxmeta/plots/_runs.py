@@ -105,10 +105,10 @@ def floors(evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | No
     The raw-pixel floor has no inner steps and is a line; fresh parameters have been adapted by as
     many steps as the learner, and are a point there.
     """
-    style = {"color": colour or "grey", "alpha": 0.8}
+    colour = colour or "grey"
     if floor := evaluation.get("raw_pixel_nearest_neighbour"):
         name = f"{label} raw-pixel nearest neighbour".strip()
-        axes.axhline(floor["mean"], linestyle=":", label=name, **style)
+        axes.axhline(floor["mean"], linestyle=":", label=name, color=colour)
     untrained, adaptation = evaluation.get("untrained"), evaluation["adaptation"]
     if untrained and "untrained" not in adaptation:  # Of agents it is a curve of its own.
         steps = next(iter(adaptation.values()))[-1]["inner_steps"]
@@ -118,7 +118,7 @@ def floors(evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | No
             _widths([untrained["interval"]]),
             fmt="x",
             label=f"{label} untrained".strip(),
-            **style,
+            color=colour,
         )
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import rl
+from jaxmeta.recipes._in_context import DarkRoom, DecisionPretrained, KeyToDoor
 from jaxmeta.rl.environment import Environment
 
 
@@ -122,18 +123,24 @@ class Locomotion:
 class Memory:
     """The memory of a policy."""
 
-    memory: Literal["gru", "lstm", "snail"] = "gru"
+    memory: Literal["gru", "lstm", "snail", "transformer"] = "gru"
     """what remembers"""
     hidden: int = 256
-    """its units (gru, lstm)"""
+    """its units (gru, lstm), or numbers per step inside (transformer)"""
     filters: int = 32
     """of a dense block (snail)"""
+    layers: int = 2
+    """layers of attention (transformer)"""
+    heads: int = 2
+    """heads of the attention (transformer)"""
 
     def build(self, n_outputs):
         """The policy."""
         del n_outputs
         if self.memory == "snail":
             return rl.snail(filters=self.filters)
+        if self.memory == "transformer":
+            return rl.transformer(width=self.hidden, layers=self.layers, heads=self.heads)
         return (rl.gru if self.memory == "gru" else rl.lstm)(self.hidden)
 
 
@@ -249,4 +256,5 @@ class MamlRl:
         return returns[max(self.inner_steps, 1)]
 
 
-Worlds = Bandits | TabularMdps | Navigation | Locomotion
+Worlds = Bandits | TabularMdps | Navigation | Locomotion | DarkRoom | KeyToDoor
+Agents = Rl2 | MamlRl | DecisionPretrained

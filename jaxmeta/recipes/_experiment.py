@@ -11,8 +11,9 @@ import optax
 from jaxmeta import losses, rl, tasks
 from jaxmeta.episodes import Sample
 from jaxmeta.learners.gradient import counting_steps
-from jaxmeta.recipes._agents import MamlRl, Rl2, Worlds
+from jaxmeta.recipes._agents import Agents, MamlRl, Worlds
 from jaxmeta.recipes._hyper import OnePass
+from jaxmeta.recipes._in_context import DecisionPretrained
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
 from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Snail, Streams
 from jaxmeta.recipes._metric import METRIC
@@ -27,7 +28,7 @@ from jaxmeta.recipes._recipe import (
     check_choices,
     check_numbers,
 )
-from jaxmeta.training import Validation, make_evaluate, make_evaluate_stream, make_step
+from jaxmeta.training import Validation, init_state, make_evaluate, make_evaluate_stream, make_step
 
 STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 
@@ -47,6 +48,7 @@ class Experiment(NamedTuple):
     tasks_at_once: int | None
     devices: int
     make_step: Callable = make_step
+    init_state: Callable = init_state
 
 
 def build(recipe: Recipe) -> Experiment:
@@ -119,7 +121,7 @@ def _devices(meta_batch_size):
 
 def _acting(recipe):
     config, task, outer = recipe.learner, recipe.task, recipe.outer
-    if not isinstance(config, Rl2 | MamlRl):
+    if not isinstance(config, Agents):
         raise ValueError(f"{task.setting} is for agents, got {type(config).__name__}.")
     agent, sample = config.build(recipe.net, task), task.build().sample
     is_maml = isinstance(config, MamlRl) and jax.default_backend() == "cpu"
@@ -135,7 +137,10 @@ def _acting(recipe):
             every=outer.validate_every,
             n_episodes=outer.validation_episodes,
             metric=config.metric,
-            make_evaluate=rl.make_evaluate_returns,
+            # Of a posterior the likelihood is the measure: see rl.make_evaluate_likelihood.
+            make_evaluate=rl.make_evaluate_likelihood
+            if isinstance(config, DecisionPretrained)
+            else rl.make_evaluate_returns,
         ),
         meta_test={task.setting: sample},
         metric=config.metric,

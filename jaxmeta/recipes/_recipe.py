@@ -9,9 +9,10 @@ import optax
 import tyro
 
 from jaxmeta import networks
-from jaxmeta.recipes._agents import MamlRl, Memory, Rl2, Worlds
+from jaxmeta.recipes._agents import Agents, Memory, Worlds
 from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
 from jaxmeta.recipes._images import ImageSource
+from jaxmeta.recipes._in_context import Reader
 from jaxmeta.recipes._learners import (
     Anil,
     Cavia,
@@ -236,7 +237,7 @@ class Recipe:
     changes: Annotated[str, *_ONLY_HERE]
     """what this recipe changes against the paper"""
     task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
-    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory
+    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory | Reader
     learner: (
         Maml
         | Anil
@@ -258,8 +259,7 @@ class Recipe:
         | Mann
         | Snail
         | MetaNetworks
-        | Rl2
-        | MamlRl
+        | Agents
     )
     outer: Outer = Outer()
     test_episodes: int = 600

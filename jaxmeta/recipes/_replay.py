@@ -9,7 +9,7 @@ import jax
 
 from jaxmeta.recipes._experiment import build
 from jaxmeta.recipes._run import TRAINING, read_config, stream
-from jaxmeta.training import MetaState, init_state, restore
+from jaxmeta.training import MetaState, restore
 from jaxmeta.training.checkpoint import Checkpoints
 from jaxmeta.training.fit import call_length, split_key
 from jaxmeta.training.guards import TaskNumbers, first_bad_operation, look_at_tasks
@@ -43,7 +43,9 @@ def replay_run(run_dir: str | Path, *, step: int) -> Replay:
         raise ValueError(f"step must be in 0..{outer.steps - 1}, got {step}.")
     experiment = build(recipe)
     keys = split_key(stream(recipe, TRAINING))
-    state = init_state(keys.init, experiment.learner, experiment.tx, experiment.meta_train)
+    state = experiment.init_state(
+        keys.init, experiment.learner, experiment.tx, experiment.meta_train
+    )
     origin = "the start"
     if _failed_step(run_dir) == step:
         state, origin = restore(run_dir / FAILURE / "state", state), f"{run_dir / FAILURE}"

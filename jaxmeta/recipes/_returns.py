@@ -10,6 +10,7 @@ import numpy as np
 from jaxmeta import rl
 from jaxmeta.recipes._agents import Bandits, MamlRl, Navigation
 from jaxmeta.recipes._experiment import Experiment
+from jaxmeta.recipes._in_context_results import beside_returns
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes._run import META_TEST, load_best, read_config, stream
 from jaxmeta.rl import bandits
@@ -64,6 +65,7 @@ def return_results(
             name: {"mean": r.at.tolist(), "interval": r.at_interval.tolist()}
             for name, r in (("trained", trained), ("untrained", untrained))
         }
+    results |= beside_returns(recipe, params, sample, key, n_tasks)
     return results
 
 

@@ -56,6 +56,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
         make_step=experiment.make_step,
+        init_state=experiment.init_state,
     )
 
 

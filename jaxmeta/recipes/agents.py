@@ -12,6 +12,7 @@ from jaxmeta.recipes._agents import (
     TabularMdps,
 )
 from jaxmeta.recipes._recipe import Mlp, Outer, Recipe
+from jaxmeta.recipes.in_context import IN_CONTEXT
 
 _PPO = "PPO, not TRPO, with values read from the policy's own features"
 _RL2 = Recipe(
@@ -70,7 +71,7 @@ _ANT = dataclasses.replace(
     "exact Hessian-vector products; the low-variance-curvature estimator",
     task=Locomotion(robot="ant"),
 )
-AGENTS = {
+AGENTS = IN_CONTEXT | {
     "bandit-rl2-5a10": _RL2,
     "bandit-snail-5a10": dataclasses.replace(
         _RL2,

@@ -1,12 +1,18 @@
 """Meta-reinforcement learning: tasks are environments, agents act and learn in one program."""
 
 from jaxmeta.rl import bandits, environments, locomotion
+from jaxmeta.rl._algorithm_distillation import algorithm_distillation
+from jaxmeta.rl._buffer import Trajectory, TrajectoryBuffer, Windows
 from jaxmeta.rl._context import ContextReader, context_reader
-from jaxmeta.rl._decision_pretrained import decision_pretrained
+from jaxmeta.rl._decision_pretrained import best_action_logits, decision_pretrained
+from jaxmeta.rl._likelihood import Likelihood, make_evaluate_likelihood
 from jaxmeta.rl._maml_rl import maml_rl
+from jaxmeta.rl._online import OnlineRounds, online_rounds
+from jaxmeta.rl._online_decision_transformer import online_decision_transformer
 from jaxmeta.rl._rl2 import rl2
 from jaxmeta.rl._rollout import rollout
 from jaxmeta.rl._snail import snail
+from jaxmeta.rl._sources import q_learning
 from jaxmeta.rl._transformer import transformer
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import gae, linear_baseline, no_baseline
@@ -19,10 +25,17 @@ from jaxmeta.rl.updates import a2c, imitation, ppo, trpo
 __all__ = [
     "Agent",
     "ContextReader",
+    "Likelihood",
     "MemoryPolicy",
+    "OnlineRounds",
     "Returns",
+    "Trajectory",
+    "TrajectoryBuffer",
+    "Windows",
     "a2c",
+    "algorithm_distillation",
     "bandits",
+    "best_action_logits",
     "context_reader",
     "decision_pretrained",
     "dice",
@@ -35,10 +48,14 @@ __all__ = [
     "locomotion",
     "low_variance_curvature",
     "lstm",
+    "make_evaluate_likelihood",
     "make_evaluate_returns",
     "maml_rl",
     "no_baseline",
+    "online_decision_transformer",
+    "online_rounds",
     "ppo",
+    "q_learning",
     "rl2",
     "rollout",
     "snail",

@@ -70,7 +70,9 @@ def _cell(kind, hidden):
         return zeros(jax.tree.leaves(params)[0].dtype)
 
     def step(params, memory, x):
-        return cell.apply(params, memory, x)
+        new, features = cell.apply(params, memory, x)
+        # Observations of another float type may have promoted it, which a scan refuses.
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), new, memory), features
 
     def apply(params, inputs):
         memory = start(params, len(inputs))

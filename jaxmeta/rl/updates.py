@@ -9,18 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from jaxmeta.losses import wide
+from jaxmeta.rl._acting_step import act, apply_gradients, check, compiled, sharing
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import masked_mean, normalised
 from jaxmeta.rl.agent import Agent, Batch
-from jaxmeta.training.doors import check_optimiser, check_sample
-from jaxmeta.training.step import MetaState, StepInfo, check_counts, checked, global_norm
-from jaxmeta.training.tracing import jit_passing_constants
+from jaxmeta.training.step import MetaState, StepInfo, global_norm
 
 MakeStep = Callable[..., Callable]
 
@@ -58,7 +54,7 @@ def a2c(*, value_weight: float = 0.5, entropy_weight: float = 0.0) -> MakeStep:
             del key
             _refuse_given_data("a2c", batch)
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(state.params)
-            new = _apply(tx, grads, state.params, state.opt_state)
+            new = apply_gradients(tx, grads, state.params, state.opt_state)
             return *new, _minus_return(batch, global_norm(grads))
 
         return update
@@ -81,8 +77,8 @@ def imitation() -> MakeStep:
         def update(state, batch, key):
             del key
             loss, grads = jax.value_and_grad(imitation_loss(agent, batch))(state.params)
-            new = _apply(tx, grads, state.params, state.opt_state)
-            return *new, StepInfo(loss, global_norm(grads))
+            new = apply_gradients(tx, grads, state.params, state.opt_state)
+            return *new, (loss, global_norm(grads))
 
         return update
 
@@ -112,7 +108,7 @@ def _refuse_given_data(name, batch):
 
 
 def _minus_return(batch, grad_norm):
-    return StepInfo(-jnp.mean(wide(batch.mean_return)), grad_norm)
+    return -jnp.mean(wide(batch.mean_return)), grad_norm
 
 
 def ppo(
@@ -157,7 +153,7 @@ def ppo(
         def one(carry, batch):
             params, opt_state = carry
             grads = jax.grad(_loss(agent, batch, gain, value_weight, entropy_weight))(params)
-            return _apply(tx, grads, params, opt_state), global_norm(grads)
+            return apply_gradients(tx, grads, params, opt_state), global_norm(grads)
 
         def update(state, batch, key):
             _refuse_given_data("ppo", batch)
@@ -268,11 +264,6 @@ def _loss(agent, batch, gain, value_weight, entropy_weight):
     return loss
 
 
-def _apply(tx, grads, params, opt_state):
-    updates, opt_state = tx.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
-
-
 def _make_step(make_update, minibatches=1):
     def make_step(
         agent: Agent,
@@ -286,65 +277,32 @@ def _make_step(make_update, minibatches=1):
     ) -> Callable:
         """The compiled step `(state, key) -> (state, info)`.
 
-        Info's loss is minus the mean return, or of given data the loss itself.
-        Task i of step t has the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a
-        step whose return or gradient is not finite changes nothing.
+        Info's loss is minus the mean return, or of given data the loss itself. Task i of step t has
+        the key `fold_in(fold_in(key, t), i)`, as in `jaxmeta.make_step`, and a step whose loss or
+        gradient is not finite changes nothing.
         """
-        check_optimiser(tx)
-        check_sample(sample)
-        if jax.process_count() > 1:
-            raise ValueError(f"agents train in one process, got {jax.process_count()}.")
-        if tasks_at_once is not None:
-            raise ValueError(f"tasks_at_once must be None for agents, got {tasks_at_once}.")
-        check_counts(
+        check(
+            tx=tx,
+            sample=sample,
             meta_batch_size=meta_batch_size,
             steps_per_call=steps_per_call,
             devices=devices,
+            tasks_at_once=tasks_at_once,
             minibatches=minibatches,
         )
-        shared = _sharing(devices)
+        shared = sharing(devices)
         update = make_update(agent, tx, shared)
 
         def meta_step(state, key):
             key_step = jax.random.fold_in(key, state.step)
-            numbers = shared(jnp.arange(meta_batch_size))
-
-            def act(number):
-                key_task, key_agent = jax.random.split(jax.random.fold_in(key_step, number))
-                return agent.collect(state.params, key_agent, sample(key_task))
-
-            batch = shared(jax.lax.stop_gradient(jax.vmap(act)(numbers)))
+            batch = act(agent, state.params, sample, key_step, meta_batch_size, shared)
             key_update = jax.random.fold_in(key_step, meta_batch_size)
-            params, opt_state, info = update(state, batch, key_update)
+            params, opt_state, (loss, norm) = update(state, batch, key_update)
+            is_finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+            info = StepInfo(loss, norm, ~is_finite)
             new = MetaState(params, opt_state, state.step + 1)
-            is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
             return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
-        def steps(state, key):
-            return jax.lax.scan(lambda s, _: meta_step(s, key), state, length=steps_per_call)
-
-        compiled = jit_passing_constants(steps, donate_argnums=0)
-        if devices == 1:
-            return checked(compiled)
-        everywhere = NamedSharding(_mesh(devices), P())
-        # From the first call on where later ones have it, or the second would compile anew.
-        return checked(lambda state, key: compiled(jax.device_put(state, everywhere), key))
+        return compiled(meta_step, steps_per_call=steps_per_call, devices=devices)
 
     return make_step
-
-
-def _sharing(devices):
-    """Spreads the task axis of a tree over local devices."""
-    if devices == 1:
-        return lambda tree, axis=0: tree
-    mesh = _mesh(devices)
-
-    def shared(tree, axis=0):
-        sharding = NamedSharding(mesh, P(*[None] * axis, "tasks"))
-        return jax.lax.with_sharding_constraint(tree, sharding)
-
-    return shared
-
-
-def _mesh(devices):
-    return Mesh(np.array(jax.local_devices()[:devices]), ("tasks",))

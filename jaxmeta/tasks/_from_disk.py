@@ -10,7 +10,7 @@ import numpy as np
 from jaxmeta.datasets import Rows
 from jaxmeta.episodes import Loaded
 from jaxmeta.learner import Episode, Examples
-from jaxmeta.tasks._episodes import _inputs
+from jaxmeta.tasks._pool import inputs
 
 MOST_EPISODES = 2**40  # more than any run reads
 AHEAD = 2  # batches that are on their way to the device while the step computes
@@ -128,7 +128,7 @@ def _ahead(batches) -> Iterator[Episode]:
 
 
 def _prepared(episode):
-    def inputs(part):
-        return part._replace(x=_inputs(part.x, part.x.dtype == jnp.uint8))
+    def part_of(part):
+        return part._replace(x=inputs(part.x, part.x.dtype == jnp.uint8))
 
-    return Episode(*map(inputs, episode))
+    return Episode(*map(part_of, episode))

@@ -1,5 +1,6 @@
 """Streams: sequences of images whose labels are shown one step late."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -9,7 +10,8 @@ import numpy as np
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
 from jaxmeta.losses import N_LETTERS
-from jaxmeta.tasks._episodes import _inputs, _turn
+from jaxmeta.tasks._affine import interpolated
+from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
 
 STRING_LENGTH = 5
 
@@ -69,26 +71,19 @@ def streams(
         `per_class` images, or images that are not square meet `rotations`, `size` or a turn.
     """
     length = _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift)
-    turns = 4 if rotations else 1
-    n_classes = class_data.n_classes
-    images = jnp.asarray(class_data.images if size is None else _smaller(class_data.images, size))
-    counts = jnp.asarray(class_data.counts)
-    starts = jnp.asarray(np.cumsum(class_data.counts) - class_data.counts)
-    largest = int(np.max(class_data.counts))
+    if size is not None:
+        class_data = dataclasses.replace(class_data, images=_smaller(class_data.images, size))
+    everything = pool({"class_data": class_data}, None, rotations)
 
     def sample(key):
         key_classes, key_rows, key_order, key_labels, key_bend = jax.random.split(key, 5)
-        scores = jax.random.uniform(key_classes, (turns * n_classes,))
-        drawn = jax.lax.top_k(scores, n_way)[1]
-        chosen, turn = drawn % n_classes, drawn // n_classes
-        scores = jax.random.uniform(key_rows, (n_way, largest))
-        scores = jnp.where(jnp.arange(largest) < counts[chosen, None], scores, -1.0)
-        rows = starts[chosen, None] + jax.lax.top_k(scores, per_class)[1]  # [N, per_class]
+        chosen, quarters = draw_classes(everything, key_classes, None, n_way)
+        rows = draw_rows(everything, key_rows, chosen, per_class)  # [N, per_class]
         shown = jax.random.permutation(key_order, n_way * per_class)[:length]
         which = shown // per_class
-        x = _inputs(images[rows.ravel()[shown]], class_data.gives_images)
+        x = inputs(everything.images[rows.ravel()[shown]], everything.are_images)
         if rotations:
-            x = jax.vmap(lambda image, quarters: _turn(image[None], quarters)[0])(x, turn[which])
+            x = jax.vmap(turn)(x, quarters[which])
         if max_turn or max_shift:
             x = _bend(key_bend, x, max_turn, max_shift)
         y = labels(key_labels, n_way)[which]
@@ -152,13 +147,5 @@ def _bend(key, x, max_turn, max_shift):
     grid = jnp.stack(jnp.meshgrid(*[jnp.arange(side) - middle] * 2, indexing="ij")).reshape(2, -1)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     matrices = jnp.stack([jnp.stack([cos, -sin], 1), jnp.stack([sin, cos], 1)], 1)  # [T, 2, 2]
-    where = matrices @ grid + shifts + middle  # [T, 2, H * H]
-
-    def one(image, where):
-        values = [
-            jax.scipy.ndimage.map_coordinates(image[..., channel], list(where), order=1)
-            for channel in range(image.shape[2])
-        ]
-        return jnp.stack(values, axis=-1).reshape(image.shape)
-
-    return jax.vmap(one)(x, where)
+    where = jnp.moveaxis(matrices @ grid + shifts + middle, 1, 2)  # [T, H * H, 2]
+    return jax.vmap(interpolated)(x, where).reshape(x.shape)

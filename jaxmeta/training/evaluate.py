@@ -85,8 +85,7 @@ def make_evaluate(
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
     check_sample(sample)
-    alone = one_query_at_a_time(learner)
-    tested = all_together(learner) if transductive else alone
+    tested = (all_together if transductive else one_query_at_a_time)(learner)
 
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
@@ -100,7 +99,9 @@ def make_evaluate(
             raise ValueError(
                 f"metric must give one number for an episode, got shape {value.shape}: take a mean."
             )
-        is_alike = transductive and _is_alike(alone, params, key_learner, episode, outputs)
+        is_alike = transductive and _is_alike(
+            learner, params, key_learner, episode, adapted, outputs
+        )
         return wide(value), jnp.all(jnp.isfinite(outputs)), is_alike
 
     compiled = over_episodes(score, n_episodes, episodes_at_once)
@@ -135,13 +136,14 @@ def make_evaluate(
     return run
 
 
-def _is_alike(alone, params, key, episode, outputs):
+def _is_alike(learner, params, key, episode, adapted, outputs):
     """Whether the first query's outputs are the same in company of the support set alone."""
-    adapted = alone.adapt(params, key, episode.support)
-    if adapted.company.shape[0] == 0:  # Batch statistics are kept; and left out of `outputs`.
-        return False
-    first = alone.predict(params, adapted, episode.query.x[:1])[0]
-    return jnp.max(jnp.abs(first - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
+    whole = jax.eval_shape(learner.adapt, params, key, episode.support)
+    if jax.tree.structure(whole) != jax.tree.structure(adapted):
+        return False  # It keeps batch statistics, and `transductive` has left them out.
+    x = jnp.concatenate([episode.support.x, episode.query.x[:1]])
+    alone = learner.predict(params, adapted, x)[-1]
+    return jnp.max(jnp.abs(alone - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
 
 
 def _check_fixed_classes(episode):

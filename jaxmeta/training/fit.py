@@ -86,6 +86,7 @@ def fit(
     config: Any = None,
     show_progress: bool = True,
     make_step: Callable = make_step,
+    init_state: Callable = init_state,
 ) -> Fitted:
     """Trains for `steps` meta-steps, to be stopped and resumed at any moment.
 
@@ -112,6 +113,9 @@ def fit(
       show_progress: a bar with rate and time left, and a line for every validation.
       make_step: another way to the step, taking and giving what `jaxmeta.make_step` does, such as
         `rl.ppo()` for agents.
+      init_state: another way to the first state, taking what `jaxmeta.init_state` does; the state
+        has `params` and `step`, and all of it is in the checkpoints, such as the buffer of
+        `rl.online_rounds(...)`.
 
     Returns `Fitted`; on Ctrl-C or SIGTERM the state is saved first and `is_complete` is False.
 
@@ -165,7 +169,7 @@ def fit(
             length = call_length(done, steps, steps_per_call, stops)
             state, info = step_of(length)(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
-            if not (np.isfinite(losses) & np.isfinite(norms)).all():
+            if np.asarray(info.is_skipped).any():
                 _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
             done += length
             loss = float(losses.mean(dtype=np.float64))

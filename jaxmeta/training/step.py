@@ -29,6 +29,7 @@ class StepInfo(NamedTuple):
 
     loss: jax.Array  # mean query loss over the meta-batch
     grad_norm: jax.Array  # global norm of the meta-gradient
+    is_skipped: jax.Array  # bool: one of the two is not finite, and the step changed nothing
 
 
 def task_keys(key: jax.Array, step: jax.Array | int, i: jax.Array | int) -> jax.Array:
@@ -78,7 +79,8 @@ def make_step(
     Episodes are sampled inside, on the device. Task i of step t has the key
     `fold_in(fold_in(key, t), i)` whatever the other arguments, so the same key continues a run. The
     state given in is donated: use the one that comes back. A step whose loss or meta-gradient is
-    not finite changes nothing, so the state that comes back is the one before it.
+    not finite changes nothing, so the state that comes back is the one before it, and says so in
+    `StepInfo.is_skipped`.
 
     Args:
       learner: any learner; its `loss` is differentiated.
@@ -151,8 +153,8 @@ def make_step(
         grads = jax.tree.map(lambda grad, leaf: grad.astype(leaf.dtype), grads, state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         new = MetaState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
-        info = StepInfo(loss, norm)
-        is_finite = jnp.isfinite(info.loss) & jnp.isfinite(info.grad_norm)
+        is_finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        info = StepInfo(loss, norm, ~is_finite)
         return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
     def steps(state, key, episodes=None):

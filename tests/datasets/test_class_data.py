@@ -1,7 +1,8 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta.datasets import ClassData, split_classes
+from jaxmeta.datasets import ClassData, resized, split_classes
 
 
 def images(count, *, size=2):
@@ -76,3 +77,34 @@ def test_uint8_alone_are_images_unless_said(dtype, as_image, gives_images):
         {name: np.ones((2, 3), dtype) for name in "abc"}, (["a"], ["b"], ["c"]), as_image=as_image
     )
     assert [split.gives_images for split in splits] == [gives_images] * 3
+
+
+def test_images_in_another_shape():
+    steps = np.kron(np.uint8([[0, 255], [255, 0]]), np.ones((8, 8), np.uint8))
+    grey = ClassData.from_classes(
+        {"a": np.stack([steps, steps.T])[..., None], "b": images(1, size=16)}
+    )
+    colour = resized(grey, image_size=4)
+    assert colour.images.shape == (3, 4, 4, 3) and colour.class_names == ("a", "b")
+    np.testing.assert_array_equal(colour.images[..., 0], colour.images[..., 2])
+    np.testing.assert_allclose(colour.images[0, ::3, ::3, 1], [[0, 255], [255, 0]], atol=12)
+    red = ClassData.from_classes({"a": np.full((1, 2, 2, 3), [255, 0, 0], np.uint8)})
+    np.testing.assert_array_equal(resized(red, image_size=2).images, red.images)
+    np.testing.assert_array_equal(resized(red, image_size=3, grey=True).images, 76)
+    with pytest.raises(ValueError, match="image_size must be >= 1, got 0"):
+        resized(red, image_size=0)
+    for wrong in (
+        images(2)[..., 0],
+        images(2).astype(np.float32),
+        np.zeros((2, 4, 4, 2), np.uint8),
+    ):
+        with pytest.raises(ValueError, match=r"must be \[T, H, W, 1\] or \[T, H, W, 3\] uint8"):
+            resized(ClassData.from_classes({"a": wrong}), image_size=2)
+
+
+def test_halves_of_floats_are_rows_too():
+    for dtype in (np.float16, jnp.bfloat16):
+        data = ClassData.from_classes({"a": np.ones((2, 3), dtype)})
+        assert data.images.dtype == dtype and not data.gives_images
+        with pytest.raises(ValueError, match="image 1 of class 'a' has NaN"):
+            ClassData.from_classes({"a": np.array([[0.0], [np.nan]], dtype)})

@@ -103,6 +103,20 @@ def test_flowers_pooled_and_drawn(tmp_path):
         "oxford_flowers102", split="train+test", image_size=2, data_dir=tmp_path
     )
     assert rows.counts == (2,) * 102
+    some = datasets.tfds_images(
+        "oxford_flowers102",
+        split="train+test",
+        image_size=2,
+        data_dir=tmp_path,
+        classes=(names[7], names[3]),
+    )
+    assert some.counts == (2, 2) and some.class_names == (names[7], names[3])
+    for row, c in enumerate((7, 7, 3, 3)):
+        np.testing.assert_array_equal(some[row], rows[2 * c + row % 2])
+    with pytest.raises(ValueError, match="has no class 'weed'; it has 102 others"):
+        datasets.tfds_images(
+            "oxford_flowers102", split="test", image_size=2, data_dir=tmp_path, classes=["weed"]
+        )
 
 
 class Labelled(tfds.core.GeneratorBasedBuilder):

@@ -58,6 +58,17 @@ def test_classes_are_drawn_with_all_their_pictures(folder):
     assert episode.query.x.shape == (6, 4, 4, 3)
 
 
+def test_the_drawn_classes_can_be_streamed(folder):
+    lists = datasets.draw_classes(datasets.image_files(folder, image_size=4).class_names)
+    splits = image_folder(folder, image_size=4)
+    for split, names in zip(splits, lists, strict=True):
+        rows = datasets.image_files(folder, image_size=4, classes=names)
+        assert rows.class_names == split.class_names == tuple(names)
+        np.testing.assert_array_equal(
+            np.stack([rows[i] for i in range(sum(rows.counts))]), split.images
+        )
+
+
 def test_splits_that_are_given(tmp_path):
     for split, name, level in (
         ("train", "b", 1),

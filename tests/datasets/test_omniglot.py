@@ -42,6 +42,8 @@ def small(tmp_path):
         "images_background/Greek/character02/0002_01.png": png(slice(50, 105)),
         "images_background/Greek/character01/0001_01.png": png(slice(0, 0)),
         "__MACOSX/images_background/Greek/character01/._0001_01.png": b"not an image",
+        "images_background/Greek/character02/._0002_01.png": b"not an image",
+        "images_background/.hidden/character01/0001_01.png": b"not an image",
     }
     return archive(tmp_path / "images_background.zip", members)
 

@@ -173,7 +173,12 @@ def test_it_learns_the_posterior_and_acts_by_thompson_sampling(optimised):
                 worst = max(worst, abs(jax.nn.softmax(logits) - exact).sum() / 2)
     assert worst < 0.02
     result = rl.evaluate_returns(
-        agent, state.params, bandit.sample, n_episodes=4000, key=jax.random.key(2)
+        agent,
+        state.params,
+        bandit.sample,
+        n_episodes=4000,
+        key=jax.random.key(2),
+        metric=jnp.sum,
     )
 
     def thompson(key):

@@ -102,7 +102,7 @@ def test_a_memory_learns_which_arm_pays(name, update):
     assert result.mean > 2.2
     np.testing.assert_allclose(result.at.sum(), result.mean, rtol=1e-6)
     np.testing.assert_allclose(result.per_task.sum(1).std() * 1.96 / 10, result.interval, rtol=1e-5)
-    run = rl.make_evaluate_returns(agent, sample, n_episodes=100)
+    run = rl.make_evaluate_returns(agent, sample, n_episodes=100, metric=jnp.sum)
     for value, inside in zip(result, jax.jit(run)(state.params, jax.random.key(2)), strict=True):
         np.testing.assert_allclose(inside, value, rtol=1e-4)
     _, within = jax.jit(step)(state, jax.random.key(1))

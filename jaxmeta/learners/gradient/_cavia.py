@@ -17,6 +17,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, set_loss
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 class ContextAdapted(NamedTuple):
@@ -93,4 +94,4 @@ def cavia(
         return net.apply(net.under(params.net, adapted.statistics), x, adapted.context)
 
     loss = query_loss(train if transductive else adapt, predict, loss_fn)
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))

@@ -16,6 +16,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 @random_in_loss("net")
@@ -84,4 +85,4 @@ def imaml(
         return net.apply(adapted, x)
 
     loss = query_loss(train if transductive else adapt, predict, loss_fn)
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))

@@ -15,6 +15,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 @random_in_loss("net")
@@ -86,4 +87,4 @@ def learned_optimizer(
         weights, losses = train(params, key, support, query_loss)
         return jnp.mean(losses), net.apply(observed(net, weights, support), query.x)
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))

@@ -16,6 +16,7 @@ from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.losses import LossFn, mean_loss, query_loss
 from jaxmeta.net import Net, NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 class GradientParams(NamedTuple):
@@ -108,7 +109,7 @@ def maml(
         return net.apply(adapted, x)
 
     loss = query_loss(train if transductive else adapt, predict, loss_fn)
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def fomaml(

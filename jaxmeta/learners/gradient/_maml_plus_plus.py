@@ -19,6 +19,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import combine, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 class PlusPlusParams(NamedTuple):
@@ -135,7 +136,7 @@ def maml_plus_plus(
         step = jax.lax.stop_gradient(params.step)
         return step_weights(step, inner_steps, annealing_steps) @ losses, outputs[-1]
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def step_weights(step: jax.Array, inner_steps: int, annealing_steps: int) -> jax.Array:

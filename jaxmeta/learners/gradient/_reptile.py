@@ -15,6 +15,7 @@ from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 @random_in_loss("net")
@@ -37,7 +38,7 @@ def reptile(
         `rules.from_optax(optax.adam(1e-3, b1=0))`.
       inner_steps: the paper's k; static.
       batch_size: support rows per step, drawn by shuffling the support set anew each time it has
-        been gone through; None takes all of them at every step.
+        been gone through, without its padding; None takes all of them at every step.
       loss_fn: loss per example, as optax's.
 
     Returns a `Learner` with `GradientParams`, whose adapted value is as `maml`'s.
@@ -58,7 +59,7 @@ def reptile(
     def train(params, key, support):
         rows = None
         if batch_size is not None:
-            rows = _minibatches(key, len(support.y), batch_size, inner_steps)
+            rows = _minibatches(key, len(support.y), batch_size, inner_steps, support.is_valid)
 
         def support_loss(weights, rows):
             batch = support if rows is None else jax.tree.map(lambda leaf: leaf[rows], support)
@@ -91,14 +92,26 @@ def reptile(
         carrier = optax.tree.vdot(params.net, direction)
         return value + carrier - jax.lax.stop_gradient(carrier), outputs
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _minibatches(key, n_rows, batch_size, steps):
-    """Row numbers `[steps, batch_size]`, epoch after shuffled epoch."""
+def _minibatches(key, n_rows, batch_size, steps, is_valid):
+    """Row numbers `[steps, batch_size]`, epoch after shuffled epoch of the rows that are valid."""
     if batch_size > n_rows:
         raise ValueError(f"batch_size must be at most the {n_rows} support rows, got {batch_size}.")
-    epochs = -(-steps * batch_size // n_rows)
-    keys = jax.random.split(key, max(epochs, 1))
-    rows = jax.vmap(lambda key: jax.random.permutation(key, n_rows))(keys)
-    return rows.reshape(-1)[: steps * batch_size].reshape(steps, batch_size)
+    drawn = steps * batch_size
+    if is_valid is None:
+        epochs = -(-drawn // n_rows)
+        keys = jax.random.split(key, max(epochs, 1))
+        rows = jax.vmap(lambda key: jax.random.permutation(key, n_rows))(keys)
+        return rows.reshape(-1)[:drawn].reshape(steps, batch_size)
+
+    def epoch(key):
+        order = jax.random.permutation(key, n_rows)
+        return order[jnp.argsort(~is_valid[order], stable=True)]  # Padding comes last.
+
+    # An epoch ends with its valid rows, of which there may be a single one.
+    rows = jax.vmap(epoch)(jax.random.split(key, max(drawn, 1)))
+    n_valid = jnp.maximum(jnp.sum(is_valid), 1)
+    turns = jnp.arange(drawn)
+    return rows[turns // n_valid, turns % n_valid].reshape(steps, batch_size)

@@ -17,6 +17,7 @@ from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, mean_loss, query_loss, wide
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.networks import set_encoder
+from jaxmeta.padding import ignoring_padding
 
 
 class Conditioning(NamedTuple):
@@ -52,7 +53,8 @@ def conditional(
         see the order of the rows; `networks.wavenet_encoder` reads them as a sequence.
       least_sigma: None: outputs as they are, under `loss_fn`. A number: regression with a
         predictive standard deviation. The net's outputs are then `[M, 2 D]`, mean and `s`, with
-        `sigma = least_sigma + (1 - least_sigma) softplus(s)`; the loss is the mean of
+        `sigma = least_sigma + (1 - least_sigma) softplus(s)`, and the precision of the float type
+        for a `least_sigma` of 0 in the sum; the loss is the mean of
         `-log N(y; mean, sigma)`; `predict` gives the mean `[M, D]`, so that every metric of values
         applies, and `jaxmeta.learners.hyper.predictive` gives both.
       loss_fn: loss per example of the outputs, where there is no sigma.
@@ -101,7 +103,7 @@ def conditional(
         value = mean_loss(lambda _, y: -log_density(outputs, y), outputs.mean, episode.query)
         return value, outputs.mean
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def predictive(
@@ -124,7 +126,9 @@ def predictive(
             f"with least_sigma the net must give [M, 2 D], mean and s, got shape {outputs.shape}."
         )
     mean, raw = jnp.split(outputs, 2, axis=1)
-    return Gaussian(mean, least_sigma + (1 - least_sigma) * jax.nn.softplus(raw))
+    # Far below zero softplus is zero, of which there is no logarithm.
+    floor = jnp.finfo(raw.dtype).eps if least_sigma == 0 else least_sigma
+    return Gaussian(mean, floor + (1 - least_sigma) * jax.nn.softplus(raw))
 
 
 def context_mean() -> Learner:

@@ -22,6 +22,7 @@ from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 from jaxmeta.networks.weight_generator import WeightGenerator
+from jaxmeta.padding import ignoring_padding
 
 
 class GeneratedWeights(NamedTuple):
@@ -147,7 +148,7 @@ def hypernetwork(
         weights = assembled(params, adapted.weights, x)
         return target.apply(target.under(weights, adapted.statistics), x)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def _name(path):

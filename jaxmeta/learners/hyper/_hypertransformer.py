@@ -25,6 +25,7 @@ from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 from jaxmeta.networks.transformer import Encoder
+from jaxmeta.padding import ignoring_padding
 
 KERNEL = 3
 ALLOCATIONS = ("output", "spatial")
@@ -227,7 +228,7 @@ def hypertransformer(
         outputs = predict(params, adapt(params, key, support), episode.query.x)
         return mean_loss(loss_fn, outputs, episode.query), outputs
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) -> Examples:

@@ -151,8 +151,11 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
         shifts = jax.nn.softmax(numbers[:, width + 2 : width + 5])
         rolled = jnp.stack([jnp.roll(weights, by, axis=1) for by in (-1, 0, 1)], axis=1)
         weights = jnp.sum(shifts[..., None] * rolled, axis=1)
-        # The derivative of a power of zero is not finite.
-        weights = (weights + 1e-12) ** (1 + jax.nn.softplus(sharpening))
+        # The derivative of a power of zero is not finite; float16 has no number as small as 1e-12.
+        weights = weights + max(1e-12, float(jnp.finfo(weights.dtype).tiny))
+        # The largest of them is one: a high power of small weights would be zero, and so their sum.
+        weights = weights / jax.lax.stop_gradient(jnp.max(weights, axis=1, keepdims=True))
+        weights = weights ** (1 + jax.nn.softplus(sharpening))
         return weights / jnp.sum(weights, axis=1, keepdims=True)
 
     def split(numbers):
@@ -195,6 +198,9 @@ def cosines(keys: jax.Array, memory: jax.Array) -> jax.Array:
     """Cosine similarity of each key `[heads, width]` with each slot: `[heads, slots]`."""
 
     def inverse_norms(rows):
-        return jax.lax.rsqrt(jnp.sum(jnp.square(rows), axis=1) + SMALLEST_SQUARE)
+        # In float16 the derivative at a zero row, 5e8, would be infinite.
+        wide = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+        return jax.lax.rsqrt(jnp.sum(jnp.square(wide), axis=1) + SMALLEST_SQUARE)
 
-    return (keys @ memory.T) * inverse_norms(keys)[:, None] * inverse_norms(memory)
+    products = (keys @ memory.T) * inverse_norms(keys)[:, None] * inverse_norms(memory)
+    return products.astype(jnp.result_type(keys, memory))

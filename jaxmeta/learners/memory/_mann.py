@@ -20,6 +20,7 @@ from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.losses import LossFn, mean_loss, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss, refusing_dropout
+from jaxmeta.padding import ignoring_padding
 
 
 class Written(NamedTuple):
@@ -108,7 +109,7 @@ def mann(
             return stream_loss(params, episode)
         return few_shot_loss(params, key, episode)
 
-    return Learner(machine.init, adapt, machine.predict, loss)
+    return ignoring_padding(Learner(machine.init, adapt, machine.predict, loss))
 
 
 def reads_and_writes(
@@ -172,6 +173,11 @@ def _machine(embed, controller, memory):
         before = jnp.concatenate([state.label[None], y[:-1]])  # y_{t-1}
         inputs = jnp.concatenate([embedded(params, state.statistics, x), before], axis=1)
         projected = controller.project(params["controller"], inputs)
+        # A scan keeps the type of its carry, which parameters and data may promote.
+        dtype = jnp.result_type(projected, params["output"]["bias"])
+        carry = jax.tree.map(
+            lambda leaf: leaf.astype(dtype), (state.controller, state.memory, state.read)
+        )
 
         def step(carry, now):
             projected, counts = now
@@ -185,9 +191,7 @@ def _machine(embed, controller, memory):
                 new = jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry)
             return new, (h, read, access)
 
-        carry, (h, read, access) = jax.lax.scan(
-            step, (state.controller, state.memory, state.read), (projected, is_valid)
-        )
+        carry, (h, read, access) = jax.lax.scan(step, carry, (projected, is_valid))
         outputs = outputs_of(params, h, read)
         last = y[-1]
         if is_valid is not None:
@@ -257,7 +261,7 @@ def nearest_seen() -> Learner:
         outputs = _label_of_nearest(query.x, query, is_earlier)
         return mean_loss(_difference, outputs, query), outputs
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def _label_of_nearest(x, seen: Examples, may_see):

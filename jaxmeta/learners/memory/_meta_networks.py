@@ -22,8 +22,9 @@ from jaxmeta.inner.rules import log_and_sign
 from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
 from jaxmeta.learners.memory._controller import check_size
-from jaxmeta.losses import LossFn, is_labelled, per_example, query_loss
+from jaxmeta.losses import LossFn, among, is_labelled, per_example, query_loss
 from jaxmeta.net import as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 N_GRADIENTS = 5  # as in the released code
 FIRST_SCALE = 0.01
@@ -178,13 +179,14 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
     def predict(params, adapted, x):
         statistics = adapted.statistics
         queries, _ = embed.apply(embed.under(params.embed, statistics[0]), x, adapted.embed)
-        likeness = jnp.where(adapted.is_stored, cosines(queries, adapted.keys), -jnp.inf)
-        attention = jax.nn.softmax(likeness)  # [M, S]
+        likeness = among(cosines(queries, adapted.keys), adapted.is_stored)
+        # Where nothing is stored the softmax is over nothing, and there are no fast weights.
+        attention = jnp.where(adapted.is_stored, jax.nn.softmax(likeness), 0)  # [M, S]
         fast = jax.tree.map(lambda leaf: jnp.tensordot(attention, leaf, 1), adapted.values)
         slow = base.under(params.base, statistics[1])
         return jax.vmap(lambda row, fast: base.apply(slow, row[None], fast)[1][0])(x, fast)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def _groups(key: jax.Array, counts: jax.Array) -> jax.Array:

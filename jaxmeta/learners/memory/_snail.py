@@ -17,6 +17,7 @@ from jaxmeta.learner import Learner, check_labels
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
+from jaxmeta.padding import ignoring_padding
 
 
 class Sequence(NamedTuple):
@@ -114,7 +115,7 @@ def snail(
         last = _steps(embedded, jnp.zeros((x.shape[0], n_way), embedded.dtype))
         return net(n_way).apply(params["net"], adapted.steps, last, adapted.is_valid)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def _steps(embedded, y):

@@ -17,8 +17,10 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import similarity
+from jaxmeta.learners.metric._log_means import log_means
 from jaxmeta.losses import LossFn, among, class_labels, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 class MatchingParams(NamedTuple):
@@ -109,15 +111,15 @@ def matching(
         cosines = similarity(embedded, adapted.embedded)  # [M, S]
         return _log_attention(scale * cosines, adapted.labels)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def _log_attention(scores, labels):
     """`log sum_i softmax(scores)_i y_i`, `[M, N]`, over the rows that have a label."""
     total = jnp.sum(labels, axis=1)  # [S]
     present = jnp.sum(labels, axis=0) > 0
-    shares = jax.nn.softmax(among(scores, total > 0)) @ labels
-    return among(jnp.log(jnp.where(present, shares, 1)), present)
+    attention = jax.nn.log_softmax(among(scores, total > 0))
+    return among(log_means(attention, labels), present)
 
 
 class _SupportContext(nn.Module):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.learners.metric._distances import squared_euclidean
 from jaxmeta.losses import class_labels, query_loss
+from jaxmeta.padding import ignoring_padding
 
 
 def nearest_neighbour() -> Learner:
@@ -29,7 +30,7 @@ def nearest_neighbour() -> Learner:
         return -jnp.min(jnp.where(belongs, near[..., None], jnp.finfo(near.dtype).max), axis=1)
 
     loss = query_loss(adapt, predict, lambda logits, y: -jnp.sum(jax.nn.log_softmax(logits) * y, 1))
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def _flat(x):

@@ -27,6 +27,7 @@ from jaxmeta.losses import (
     query_loss,
 )
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding, weighted_means
 
 
 class Prototypes(NamedTuple):
@@ -85,9 +86,9 @@ def prototypical(
         def refined(centres, _):
             shares = jax.nn.softmax(among(-distance(embedded, centres), present))
             shares = jnp.where(_is_unlabelled(support)[:, None], shares, labels)
-            return _means(embedded, shares), None
+            return weighted_means(embedded, shares), None
 
-        centres = _means(embedded, labels)
+        centres = weighted_means(embedded, labels)
         if refine_steps:
             centres, _ = jax.lax.scan(refined, centres, length=refine_steps)
         return Prototypes(centres, present, statistics)
@@ -96,13 +97,7 @@ def prototypical(
         embedded = embed.apply(embed.under(params, adapted.statistics), x)
         return among(-distance(embedded, adapted.centres), adapted.is_present)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
-
-
-def _means(embedded, weights):
-    """Means `[N, D]` of `[S, D]` under weights `[S, N]`; zero where all are zero."""
-    counts = jnp.sum(weights, axis=0)
-    return weights.T @ embedded / jnp.where(counts > 0, counts, 1)[:, None]
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def _is_unlabelled(support):

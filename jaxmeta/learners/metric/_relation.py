@@ -16,6 +16,7 @@ from jaxmeta.learner import Examples, Learner
 from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import relation_head
+from jaxmeta.padding import ignoring_padding
 
 
 class RelationParams(NamedTuple):
@@ -86,7 +87,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
         is_counted = is_labelled(episode.query)[:, None] & adapted.is_present
         return masked_mean(errors, is_counted), outputs
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def _class_sums(embedded, labels):

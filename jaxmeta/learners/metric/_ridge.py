@@ -17,8 +17,9 @@ import jax.scipy.linalg
 import optax
 
 from jaxmeta.learner import Learner
-from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss
+from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss, wide
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 
 class RidgeParams(NamedTuple):
@@ -81,19 +82,21 @@ def ridge(
         # Rows that do not count are zero: they add nothing to either system.
         inputs = jnp.where(is_counted, with_constant(embedded), 0) * factor
         labels = jnp.where(is_counted, support.y, 0) * factor
-        lam = jnp.exp(params.log_lam)
         rows, width = inputs.shape
         # An export leaves the number of rows open; the other system is then the one of known size.
         is_small = not jax.export.is_symbolic_dim(rows) and rows < width
         solve = woodbury if is_small else primal
-        return LinearHead(solve(inputs, labels, lam), is_present(support), statistics)
+        # No linear system is solved in 16 bits.
+        lam = jnp.exp(wide(params.log_lam))
+        weights = solve(wide(inputs), wide(labels), lam).astype(inputs.dtype)
+        return LinearHead(weights, is_present(support), statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         logits = params.scale * (with_constant(embedded) @ adapted.weights) + params.shift
         return among(logits, adapted.is_present)
 
-    return Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn))
+    return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
 def with_constant(embedded: jax.Array) -> jax.Array:

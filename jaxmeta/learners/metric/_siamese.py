@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Learner
+from jaxmeta.learners.metric._log_means import log_means
 from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.padding import ignoring_padding
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
 
@@ -87,7 +89,7 @@ def siamese(embed: NetLike) -> Learner:
         equal, unequal = (masked_mean(losses, counts & (is_twin == same)) for same in (1, 0))
         return (equal + unequal) / 2, outputs
 
-    return Learner(init, adapt, predict, loss)
+    return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
 def _negative(key, shape, dtype=jnp.float32):
@@ -97,9 +99,7 @@ def _negative(key, shape, dtype=jnp.float32):
 def _class_scores(scores, labels):
     """Log-odds `[M, N]` of the mean probability over each class's rows, from `[M, S]`."""
     counts = jnp.sum(labels, axis=0)
-    means = labels / jnp.where(counts > 0, counts, 1)  # [S, N]
-    twin, stranger = jax.nn.sigmoid(scores) @ means, jax.nn.sigmoid(-scores) @ means
     present = counts > 0
-    tiny = jnp.finfo(scores.dtype).tiny
-    odds = jnp.log(jnp.maximum(twin, tiny)) - jnp.log(jnp.maximum(stranger, tiny))
-    return among(odds, present)
+    means = labels / jnp.where(present, counts, 1)  # [S, N]
+    twin, stranger = (log_means(jax.nn.log_sigmoid(part), means) for part in (scores, -scores))
+    return among(twin - stranger, present)
