@@ -14,21 +14,16 @@ see the others; so nothing here runs, and the set whose statistics count is alwa
 import functools
 import inspect
 import itertools
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec
 
 import flax.linen as nn
 import jax
-import jax.extend.core
-import jax.numpy as jnp
 from flax import nnx
 
-from jaxmeta.learner import Examples, Learner, Params
+from jaxmeta.batch_statistics import STATISTICS, passing, without_padding
+from jaxmeta.learner import Learner, Params
 
-STATISTICS = "statistics"
 P = ParamSpec("P")
 _DROPOUT = 0x64726F70  # told apart from every other use of a loss's key
 # By convention a Linen module's argument of one of these names says whether it trains.
@@ -130,84 +125,16 @@ def random_in_loss(*names: str) -> Callable[[Callable[P, Learner]], Callable[P, 
                 return learner
 
             def loss(params, key, episode):
-                drawn = {
-                    name: keyed(jax.random.fold_in(key, number) if number else key)
-                    for number, (name, keyed) in enumerate(drawing.items())
-                }
-                again = inspect.BoundArguments(signature, OrderedDict(bound.arguments | drawn))
-                return factory(*again.args, **again.kwargs).loss(params, key, episode)
+                arguments = dict(bound.arguments)
+                for number, (name, keyed) in enumerate(drawing.items()):
+                    arguments[name] = keyed(jax.random.fold_in(key, number) if number else key)
+                return factory(**arguments).loss(params, key, episode)
 
             return learner._replace(loss=loss)
 
         return build
 
     return decorate
-
-
-def batch_statistics(compute: Callable[[jax.Array | None], Any], is_valid: Any = None) -> Any:
-    """What a normalisation layer is to use: the statistics of the named set, or of its own batch.
-
-    Args:
-      compute: `is_valid -> statistics` of the batch, which are observed where a set is.
-      is_valid: `[M]` bool, the rows that count; None: those of the set that is observed, or all.
-
-    Raises:
-      ValueError: a pair of functions calls the layer inside a transformation of its own, where
-        statistics could not come out.
-    """
-    now = _now.get()
-    if now is None:
-        return compute(is_valid)
-    is_valid = now.is_valid if is_valid is None else is_valid
-    given, seen = now.given, now.seen
-    if given is None and seen is None:  # A Linen module: its collections carry them.
-        return compute(is_valid)
-    if _level() != now.level:
-        raise ValueError(
-            "batch statistics cannot leave a jit, scan, vmap or checkpoint inside a net's apply: "
-            "leave it out (the step is compiled as a whole), or give the net observe and under."
-        )
-    if seen is not None:
-        seen.append(compute(is_valid))
-        return seen[-1]
-    found = next(given or iter(()), None)
-    if found is None:
-        raise ValueError("apply normalises more often than it did when its net was observed.")
-    return found
-
-
-class _Pass(NamedTuple):
-    """One call of a net."""
-
-    is_valid: Any = None  # the rows whose statistics count
-    given: Iterator | None = None  # statistics to use, layer by layer
-    seen: list | None = None  # where a set's statistics go, layer by layer
-    level: Any = None  # the trace that it is called in
-
-
-_now: ContextVar[_Pass | None] = ContextVar("_now", default=None)
-# A jit inside a net must not meet what it traced for another kind of call.
-_kind = jax.make_user_context("batch")
-
-
-def _level():
-    return jax.extend.core.get_opaque_trace_state(convention="nnx")
-
-
-@contextmanager
-def _passing(kind, **parts):
-    token = _now.set(_Pass(**parts, level=_level()))
-    try:
-        with _kind(kind):
-            yield
-    finally:
-        _now.reset(token)
-
-
-def _zeroed(examples: Examples) -> jax.Array:
-    if examples.is_valid is None:
-        return examples.x
-    return jnp.where(examples.is_valid.reshape(-1, *[1] * (examples.x.ndim - 1)), examples.x, 0)
 
 
 class Training(NamedTuple):
@@ -239,6 +166,11 @@ def _dropout(training: Training | None):
     return nn.intercept_methods(decide)
 
 
+def refusing_dropout(net: Net) -> Net:
+    """The same net where nothing may be dropped out: a layer that would says so."""
+    return net if net.keyed is None else net.keyed(None)
+
+
 def dropout_key(training: Training, number: int) -> jax.Array:
     """The key of the dropout layer of that number.
 
@@ -246,14 +178,17 @@ def dropout_key(training: Training, number: int) -> jax.Array:
       ValueError: the loss got no key.
     """
     if training.key is None:
-        raise ValueError("a loss with dropout needs a random key, got None.")
+        raise ValueError(
+            "dropout needs the random key of a loss, got None; streams and agents, whose loss is "
+            "also their test, take nets without dropout."
+        )
     return jax.random.fold_in(jax.random.fold_in(training.key, _DROPOUT), number)
 
 
 def _linen(module: nn.Module, training: Training | None) -> Net:
     """Statistics are a collection beside the parameters."""
     takes = inspect.signature(type(module).__call__).parameters if callable(module) else {}
-    mode: dict[str, Any] = {
+    mode = {
         name: is_training == (training is not None)
         for name, is_training in _MODES.items()
         if name in takes
@@ -270,9 +205,9 @@ def _linen(module: nn.Module, training: Training | None) -> Net:
 
     def observe(params, examples, *context):
         params = {name: part for name, part in _checked(params).items() if name != STATISTICS}
-        with _dropout(training), _passing("batch", is_valid=examples.is_valid):
+        with _dropout(training), passing("batch", is_valid=examples.is_valid):
             outputs, statistics = module.apply(
-                params, _zeroed(examples), *context, **mode, mutable=[STATISTICS]
+                params, without_padding(examples), *context, **mode, mutable=[STATISTICS]
             )
         return outputs, dict(statistics)
 
@@ -323,14 +258,14 @@ def carrying(init: Callable, in_mode: Callable, training: Training | None) -> Ne
         layers = statistics[STATISTICS]
         if layers is None:
             return call(params, *inputs)
-        with _passing("given", given=iter(layers)):
+        with passing("given", given=iter(layers)):
             return call(params, *inputs)
 
     def observe(params, examples, *context):
         params = params.params if isinstance(params, Under) else params
         seen: list = []
-        with _passing("seen", is_valid=examples.is_valid, seen=seen):
-            outputs = call(params, _zeroed(examples), *context)
+        with passing("seen", is_valid=examples.is_valid, seen=seen):
+            outputs = call(params, without_padding(examples), *context)
         return outputs, {STATISTICS: tuple(seen)} if seen else {}
 
     def under(params, statistics):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxmeta.net import Net, batch_statistics, carrying, dropout_key
+from jaxmeta.batch_statistics import batch_statistics
+from jaxmeta.net import Net, carrying, dropout_key
 
 
 def from_nnx(module: nnx.Module | Callable[[nnx.Rngs], nnx.Module]) -> Net:

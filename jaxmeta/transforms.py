@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.batch_statistics import STATISTICS
 from jaxmeta.learner import Learner
-from jaxmeta.net import STATISTICS, Under
+from jaxmeta.net import Under
 
 
 class Accompanied(NamedTuple):

@@ -360,8 +360,22 @@ def test_what_dropout_needs_is_said():
     with pytest.raises(ValueError, match="leave `deterministic` out"):
         learner.init(KEY, EPISODE)
     learner = jaxmeta.maml(Halves(), inner_steps=0)
-    with pytest.raises(ValueError, match="needs a random key, got None"):
+    with pytest.raises(ValueError, match="needs the random key of a loss, got None"):
         learner.loss(learner.init(KEY, EPISODE), None, EPISODE)
+
+
+def test_dropout_where_the_loss_is_the_test_too_is_refused():
+    learner = jaxmeta.mann(Halves())
+    params = learner.init(KEY, EPISODE)
+    stream = EPISODE._replace(support=jax.tree.map(lambda leaf: leaf[:0], EPISODE.support))
+    learner.loss(params, KEY, EPISODE)
+    with pytest.raises(ValueError, match="take nets without dropout"):
+        learner.loss(params, KEY, stream)
+    world = jaxmeta.rl.environments.bernoulli_bandits(3)
+    agent = jaxmeta.rl.maml_rl(Halves(), world, inner_lr=0.1, inner_steps=1, episodes=2)
+    params = agent.init(KEY, jnp.full(3, 0.5))
+    with pytest.raises(ValueError, match="take nets without dropout"):
+        agent.collect(params, KEY, jnp.full(3, 0.5))
 
 
 def test_batch_norm_in_two_pieces_of_a_pair():

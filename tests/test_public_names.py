@@ -45,6 +45,7 @@ FLOORS = [
     {"datasets", "episodes", "inner", "networks", "losses", "transforms"},
     {"nnx_modules", "padding"},
     {"net"},
+    {"batch_statistics"},
     {"learner"},
 ]
 

@@ -12,7 +12,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.inner.loop import inner_loop
+from jaxmeta.inner.reverse_only import reverse_only
 from jaxmeta.inner.rules import UpdateRule
+
+_REVERSE_ONLY = (
+    "the implicit gradient of imaml cannot be differentiated in forward mode (jax.jvp, "
+    "jax.hessian): take reverse mode twice, jax.jacrev(jax.grad(...)), or "
+    'maml(derivative="reverse").'
+)
 
 
 def proximal_solution(
@@ -78,4 +85,5 @@ def proximal_solution(
         return g, of_consts
 
     solve.defvjp(forward, backward)
+    start, consts = reverse_only((start, consts), words=_REVERSE_ONLY)
     return solve(start, consts)

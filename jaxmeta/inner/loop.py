@@ -19,8 +19,14 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
+from jaxmeta.inner.reverse_only import reverse_only
 from jaxmeta.inner.rules import UpdateRule
 from jaxmeta.inner.rules._rule import check_rule
+
+_REVERSE_ONLY = (
+    'derivative="forward_over_reverse" cannot be differentiated in forward mode (jax.jvp, '
+    'jax.hessian): take derivative="reverse", or reverse mode twice, jax.jacrev(jax.grad(...)).'
+)
 
 
 def inner_loop(
@@ -130,6 +136,7 @@ def _forward_over_reverse(loss, weights):
         return *whole, None
 
     value_and_grad.defvjp(forward, backward)
+    weights, floats = reverse_only((weights, floats), words=_REVERSE_ONLY)
     return value_and_grad(weights, floats, others)
 
 

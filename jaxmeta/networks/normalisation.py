@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.net import STATISTICS, batch_statistics
+from jaxmeta.batch_statistics import STATISTICS, batch_statistics
 
 
 class BatchNorm(nn.Module):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.net import NetLike, as_net
+from jaxmeta.net import NetLike, as_net, refusing_dropout
 from jaxmeta.rl._rollout import rollout
 from jaxmeta.rl.advantages import (
     deviation,
@@ -100,7 +100,7 @@ def maml_rl(
     if test_inner_lrs is None:
         test_inner_lrs = (inner_lr, inner_lr / 2, inner_lr / 2)
     actions = environment.actions
-    net = as_net(net)
+    net = refusing_dropout(as_net(net))
 
     def init(key, task):
         key_net, key_reset = jax.random.split(key)

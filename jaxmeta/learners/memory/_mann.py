@@ -19,7 +19,7 @@ from jaxmeta.learner import Episode, Examples, Learner, check_labels
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.losses import LossFn, mean_loss, query_loss
-from jaxmeta.net import NetLike, as_net, random_in_loss
+from jaxmeta.net import NetLike, as_net, random_in_loss, refusing_dropout
 from jaxmeta.padding import ignoring_padding
 
 
@@ -69,7 +69,7 @@ def mann(
 
     Args:
       embed: maps inputs `[M, *X]` to `[M, D]`; None flattens them (the paper's raw pixels). It must
-        not normalise by its batch where streams are learned.
+        not normalise by its batch, nor drop out, where streams are learned.
       controller: `lstm(200)` by default, or `feed_forward(...)`, from `jaxmeta.learners.memory`.
       memory: `lrua()` by default, or the baselines `ntm()` and, for the plain controller,
         `no_memory()`.
@@ -82,7 +82,9 @@ def mann(
       >>> learner = mann(controller=feed_forward(20), memory=lrua(slots=16, width=8, heads=2))
     """
     embed = None if embed is None else as_net(embed, "embed")
-    machine = _machine(embed, controller or lstm(), memory or lrua())
+    controller, memory = controller or lstm(), memory or lrua()
+    machine = _machine(embed, controller, memory)
+    on_streams = _machine(None if embed is None else refusing_dropout(embed), controller, memory)
 
     def adapt(params, key, support):
         check_labels(support=support)
@@ -97,7 +99,7 @@ def mann(
         return state
 
     def stream_loss(params, episode):
-        outputs = machine.stream(params, episode).outputs
+        outputs = on_streams.stream(params, episode).outputs
         return mean_loss(loss_fn, outputs, episode.query), outputs
 
     few_shot_loss = query_loss(adapt, machine.predict, loss_fn)
