@@ -80,7 +80,8 @@ class PlotOptions:
     Of one run on images also an episode: support, queries and predictions, the confusion of its
     classes and, for metric learners, its embedding in two dimensions, in episode.png. Of one run of
     a learner that reads the support set in one pass also task.png: generated weights, attention of
-    weight tokens to samples, a predictive mean and band. Of one run on navigation also paths.png.
+    weight tokens to samples, a predictive mean and band. Of one run on navigation also paths.png,
+    and of one in-context agent where it looks, in attention.png.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -191,6 +192,7 @@ def plot(arguments: Sequence[str]) -> None:
         _draw_episode(options.runs[0], options.episode)
         _draw_look(options.runs[0])
         _draw_paths(options.runs[0])
+        _draw_attention(options.runs[0])
         _draw_memory(options.runs[0])
 
 
@@ -347,6 +349,14 @@ def _draw_paths(run_dir):
     if paths is not None:
         path = run_dir / "paths.png"
         plots.draw_paths(paths, f"{run_dir.name}, tasks of meta_test").savefig(path, dpi=120)
+        print(f"wrote {path}")
+
+
+def _draw_attention(run_dir):
+    view = recipes.attention_of_run(run_dir)
+    if view is not None:
+        path = run_dir / "attention.png"
+        plots.draw_attention(view, f"{run_dir.name}, a task of meta_test").savefig(path, dpi=120)
         print(f"wrote {path}")
 
 

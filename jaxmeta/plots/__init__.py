@@ -10,6 +10,7 @@ from jaxmeta.plots._analysis import (
     similarities,
     spectra,
 )
+from jaxmeta.plots._attention import draw_attention
 from jaxmeta.plots._episode import confusion, draw_episode, predictions, projection
 from jaxmeta.plots._memory import draw_memory
 from jaxmeta.plots._one_pass import attention_map, draw_look, predictive_band, weight_statistics
@@ -33,6 +34,7 @@ __all__ = [
     "confusion",
     "differences",
     "draw_analysis",
+    "draw_attention",
     "draw_episode",
     "draw_look",
     "draw_memory",

@@ -40,7 +40,11 @@ def regret_curves(
 def episode_returns(
     evaluation: Mapping, *, axes: Axes, label: str = "", colour: str | None = None
 ) -> None:
-    """Return of each episode of a trial, trained and untrained."""
+    """Return of each episode of a trial: trained and untrained, and what there is to compare with.
+
+    That is the best return of an episode, and for an agent that imitates another learner the
+    return of as many first episodes of that one, and of its last.
+    """
     for (name, curve), style in zip(evaluation["by_episode"].items(), ("-", "--"), strict=False):
         values = np.array(curve["mean"])
         widths = np.zeros_like(values) if curve["interval"] is None else np.array(curve["interval"])
@@ -51,7 +55,21 @@ def episode_returns(
         axes.fill_between(
             episodes, values - widths, values + widths, color=line.get_color(), alpha=0.2
         )
+    if colour in (None, "C0"):  # Drawn once, with the first run.
+        _beside(evaluation, len(episodes), axes)
     axes.set(xlabel="episode of a trial", ylabel="return on meta_test", title="Trials")
+
+
+def _beside(evaluation, shown, axes):
+    if "optimum_of_an_episode" in evaluation:
+        best = evaluation["optimum_of_an_episode"]
+        axes.axhline(best, color="black", linestyle="--", label="best possible")
+    if "source_by_episode" in evaluation:
+        source = np.array(evaluation["source_by_episode"]["mean"])
+        episodes = np.arange(1, shown + 1)
+        axes.plot(episodes, source[:shown], color="C1", label="source learner")
+        label = f"source learner, episode {len(source)}"
+        axes.axhline(source[-1], color="C1", linestyle=":", label=label)
 
 
 def draw_paths(paths: Any, title: str) -> Figure:

@@ -179,11 +179,12 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
     for name, (records, result) in runs.items():
         metric = result["metric"] if result else "metric"
         loss_curve(records, axes=panels[0], label=name)
-        learning_curves(records, metric=metric, axes=panels[1], label=name)
+        validated_by = result.get("validated_by", metric) if result else metric
+        learning_curves(records, metric=validated_by, axes=panels[1], label=name)
         if metric == "mean squared error":
             panels[1].set_yscale("log")
         if metric == "return":
-            panels[0].set_ylabel("minus the return in training")
+            panels[0].set_ylabel(f"minus the {result.get('trained_on', 'return')} in training")
     for number, (name, result) in enumerate(evaluations.items()):
         label, colour = (name, f"C{list(runs).index(name)}") if several else ("", None)
         if name in adapting:

@@ -5,6 +5,7 @@ from jaxmeta.recipes._analyse import Analysis, analyse_run
 from jaxmeta.recipes._episode import EpisodeView, episode_of_run, has_images
 from jaxmeta.recipes._evaluate import MEMORY_TRACE, evaluate_run, evaluation_file
 from jaxmeta.recipes._experiment import Experiment, build, use_all_cores
+from jaxmeta.recipes._in_context_look import AttentionView, attention_of_run
 from jaxmeta.recipes._look import Look, look_run
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.recipes._replay import Replay, replay_run
@@ -15,6 +16,7 @@ __all__ = [
     "ALL",
     "MEMORY_TRACE",
     "Analysis",
+    "AttentionView",
     "EpisodeView",
     "Experiment",
     "Look",
@@ -22,6 +24,7 @@ __all__ = [
     "Recipe",
     "Replay",
     "analyse_run",
+    "attention_of_run",
     "build",
     "episode_of_run",
     "evaluate_run",

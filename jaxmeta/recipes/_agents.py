@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import rl
-from jaxmeta.recipes._in_context import DarkRoom, DecisionPretrained, KeyToDoor
+from jaxmeta.recipes._in_context import (
+    AlgorithmDistillation,
+    DarkRoom,
+    DecisionPretrained,
+    KeyToDoor,
+    OnlineDecisionTransformer,
+)
 from jaxmeta.rl.environment import Environment
 
 
@@ -82,6 +88,10 @@ class Navigation:
         world = rl.environments.navigation(reward=rewards[self.reward], horizon=self.horizon)
         return rl.environments.unit_actions(world, self.reach)
 
+    def teacher(self, state, task):
+        """The action straight towards the goal, for data to begin with."""
+        return jnp.clip((task - state) / self.reach, -1.0, 1.0)
+
     @property
     def setting(self) -> str:
         """In words."""
@@ -123,24 +133,18 @@ class Locomotion:
 class Memory:
     """The memory of a policy."""
 
-    memory: Literal["gru", "lstm", "snail", "transformer"] = "gru"
+    memory: Literal["gru", "lstm", "snail"] = "gru"
     """what remembers"""
     hidden: int = 256
-    """its units (gru, lstm), or numbers per step inside (transformer)"""
+    """its units (gru, lstm)"""
     filters: int = 32
     """of a dense block (snail)"""
-    layers: int = 2
-    """layers of attention (transformer)"""
-    heads: int = 2
-    """heads of the attention (transformer)"""
 
     def build(self, n_outputs):
         """The policy."""
         del n_outputs
         if self.memory == "snail":
             return rl.snail(filters=self.filters)
-        if self.memory == "transformer":
-            return rl.transformer(width=self.hidden, layers=self.layers, heads=self.heads)
         return (rl.gru if self.memory == "gru" else rl.lstm)(self.hidden)
 
 
@@ -257,4 +261,4 @@ class MamlRl:
 
 
 Worlds = Bandits | TabularMdps | Navigation | Locomotion | DarkRoom | KeyToDoor
-Agents = Rl2 | MamlRl | DecisionPretrained
+Agents = Rl2 | MamlRl | DecisionPretrained | AlgorithmDistillation | OnlineDecisionTransformer

@@ -13,7 +13,7 @@ from jaxmeta.episodes import Sample
 from jaxmeta.learners.gradient import counting_steps
 from jaxmeta.recipes._agents import Agents, MamlRl, Worlds
 from jaxmeta.recipes._hyper import OnePass
-from jaxmeta.recipes._in_context import DecisionPretrained
+from jaxmeta.recipes._in_context import DecisionPretrained, OnlineDecisionTransformer
 from jaxmeta.recipes._learners import LearnedOptimizer, MamlPlusPlus, Reptile
 from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Snail, Streams
 from jaxmeta.recipes._metric import METRIC
@@ -124,6 +124,7 @@ def _acting(recipe):
     if not isinstance(config, Agents):
         raise ValueError(f"{task.setting} is for agents, got {type(config).__name__}.")
     agent, sample = config.build(recipe.net, task), task.build().sample
+    rounds = config.rounds(task) if isinstance(config, OnlineDecisionTransformer) else None
     is_maml = isinstance(config, MamlRl) and jax.default_backend() == "cpu"
     return Experiment(
         learner=agent,
@@ -147,7 +148,8 @@ def _acting(recipe):
         tasks_at_once=None,
         # Measured on two cores: twice as fast for MAML, slower for the small steps of a memory.
         devices=_devices(outer.meta_batch_size) if is_maml else 1,
-        make_step=config.make_step(),
+        make_step=rounds.make_step if rounds else config.make_step(),
+        init_state=rounds.init_state if rounds else init_state,
     )
 
 

@@ -8,13 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import rl
-from jaxmeta.recipes._agents import Bandits
-from jaxmeta.recipes._in_context import DarkRoom, DecisionPretrained, KeyToDoor
+from jaxmeta.recipes._agents import Bandits, MamlRl, Rl2
+from jaxmeta.recipes._in_context import (
+    AlgorithmDistillation,
+    DarkRoom,
+    DecisionPretrained,
+    KeyToDoor,
+)
 from jaxmeta.recipes._recipe import Recipe
 from jaxmeta.rl import bandits
+from jaxmeta.rl._rollout import returns_by_episode
+from jaxmeta.training.evaluate import over_episodes
 
 MOST_CONTEXTS = 200_000  # for which all contexts are gone through: 5 arms and 10 pulls
 AT_ONCE = 2_000  # contexts, by vmap
+TOGETHER = 200  # tasks, by vmap
 
 
 def beside_returns(
@@ -25,6 +33,10 @@ def beside_returns(
     task, config = recipe.task, recipe.learner
     if isinstance(task, DarkRoom | KeyToDoor):
         results["optimum_of_an_episode"] = task.optimum
+    if not isinstance(config, Rl2 | MamlRl):
+        results["trained_on"] = "log-likelihood"
+    if isinstance(config, AlgorithmDistillation):
+        results |= _source(recipe, sample, key, n_tasks)
     if isinstance(config, DecisionPretrained):
         results["validated_by"] = "log-likelihood"
         if isinstance(task, Bandits):
@@ -33,6 +45,21 @@ def beside_returns(
         else:
             results["given_context"] = _given(recipe, params, sample, key, n_tasks)
     return results
+
+
+def _source(recipe, sample, key, n_tasks):
+    """Return of each episode of the learner that is imitated, in tasks like those of the test."""
+    config, environment = recipe.learner, recipe.task.build()
+    source, episodes = config.source(environment), config.source_episodes
+
+    def one(params, key):
+        del params
+        key_task, key_source = jax.random.split(key)
+        return returns_by_episode(source(key_source, sample(key_task)), episodes)
+
+    returns = np.asarray(over_episodes(one, n_tasks, min(TOGETHER, n_tasks))((), key))
+    width = 1.96 / np.sqrt(n_tasks) * returns.std(0)
+    return {"source_by_episode": {"mean": returns.mean(0).tolist(), "interval": width.tolist()}}
 
 
 def _given(recipe, params, sample, key, n_tasks):

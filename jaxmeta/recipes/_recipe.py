@@ -12,7 +12,7 @@ from jaxmeta import networks
 from jaxmeta.recipes._agents import Agents, Memory, Worlds
 from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer
 from jaxmeta.recipes._images import ImageSource
-from jaxmeta.recipes._in_context import Reader
+from jaxmeta.recipes._in_context import Causal, Reader
 from jaxmeta.recipes._learners import (
     Anil,
     Cavia,
@@ -237,7 +237,18 @@ class Recipe:
     changes: Annotated[str, *_ONLY_HERE]
     """what this recipe changes against the paper"""
     task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
-    net: Mlp | Linear | Conv4 | RelationMaps | SigmoidUnits | Pixels | Augmented | Memory | Reader
+    net: (
+        Mlp
+        | Linear
+        | Conv4
+        | RelationMaps
+        | SigmoidUnits
+        | Pixels
+        | Augmented
+        | Memory
+        | Causal
+        | Reader
+    )
     learner: (
         Maml
         | Anil

@@ -11,6 +11,7 @@ from jaxmeta.recipes._agents import (
     Rl2,
     TabularMdps,
 )
+from jaxmeta.recipes._in_context import Causal
 from jaxmeta.recipes._recipe import Mlp, Outer, Recipe
 from jaxmeta.recipes.in_context import IN_CONTEXT
 
@@ -81,6 +82,13 @@ AGENTS = IN_CONTEXT | {
         changes=f"{_PPO}; values and policy share all blocks; 256 trials a step",
         net=Memory(memory="snail"),
         outer=dataclasses.replace(_RL2.outer, steps=3_000, meta_batch_size=256),
+    ),
+    "bandit-rl2-transformer-5a10": dataclasses.replace(
+        _RL2,
+        published="none with a transformer; the best possible is 6.660",
+        changes=f"{_PPO}; a causal transformer, 2 layers 32 wide, not a GRU; 256 trials a step",
+        net=Causal(width=32),
+        outer=dataclasses.replace(_RL2.outer, meta_batch_size=256),
     ),
     "bandit-rl2-10a100": dataclasses.replace(
         _RL2,

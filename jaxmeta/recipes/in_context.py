@@ -2,8 +2,16 @@
 
 import dataclasses
 
-from jaxmeta.recipes._agents import Bandits
-from jaxmeta.recipes._in_context import DarkRoom, DecisionPretrained, Reader
+from jaxmeta.recipes._agents import Bandits, Navigation
+from jaxmeta.recipes._in_context import (
+    AlgorithmDistillation,
+    Causal,
+    DarkRoom,
+    DecisionPretrained,
+    KeyToDoor,
+    OnlineDecisionTransformer,
+    Reader,
+)
 from jaxmeta.recipes._recipe import Outer, Recipe
 
 _SET = (
@@ -30,7 +38,72 @@ _BANDIT = Recipe(
     ),
     test_episodes=40_000,
 )
+_ROUNDS = (
+    "Adam, not LAMB; a net of 2 layers 32 wide, not 4 layers 512 wide, without dropout; given data "
+    "of a noisy teacher; trials of several episodes in a task that is not shown"
+)
+_DISTILLED = Recipe(
+    paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Room, 9x9, 20 steps",
+    published="a figure only; the best possible is 16.54 an episode",
+    changes="the source is Q-learning in a table, not A3C; whole histories, thinned out "
+    "to the episodes of a trial; fresh histories at every step; 2 layers, not 4",
+    task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=10),
+    net=Causal(width=32),
+    learner=AlgorithmDistillation(),
+    outer=Outer(
+        steps=4_000,
+        meta_batch_size=16,
+        outer_lr=2e-3,
+        schedule="cosine",
+        clip=1.0,
+        steps_per_call=20,
+        validate_every=400,
+        validation_episodes=200,
+    ),
+    test_episodes=1_000,
+)
+_ROOM_ROUNDS = Recipe(
+    paper="Zheng, Zhang & Grover 2022, an online decision transformer, in the Dark Room of "
+    "Laskin et al. 2022, 9x9, 20 steps",
+    published="none; the best possible is 16.54 an episode",
+    changes=_ROUNDS,
+    task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=4),
+    net=Causal(width=32),
+    learner=OnlineDecisionTransformer(target_return=50.0, exploration=1.2, context=80),
+    outer=Outer(
+        steps=40,
+        meta_batch_size=16,
+        outer_lr=1e-3,
+        warm_up=2,
+        clip=0.25,
+        steps_per_call=1,
+        validate_every=5,
+        validation_episodes=200,
+    ),
+    test_episodes=1_000,
+)
 IN_CONTEXT = {
+    "dark-room-ad": _DISTILLED,
+    "key-to-door-ad": dataclasses.replace(
+        _DISTILLED,
+        paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Key-to-Door, 9x9, "
+        "50 steps",
+        published="a figure only; the best possible is 2 an episode",
+        changes=f"{_DISTILLED.changes}; the source sees whether it has the key",
+        task=KeyToDoor(trial=10),
+        learner=AlgorithmDistillation(source_episodes=200),
+    ),
+    "dark-room-odt": _ROOM_ROUNDS,
+    "navigation-odt": dataclasses.replace(
+        _ROOM_ROUNDS,
+        paper="Zheng, Zhang & Grover 2022, an online decision transformer, on the navigation of "
+        "Finn et al. 2017",
+        published="none",
+        task=Navigation(horizon=20),
+        learner=OnlineDecisionTransformer(
+            target_return=-8.0, exploration=0.5, context=20, greedy=True
+        ),
+    ),
     "bandit-dpt-5a10": _BANDIT,
     "dark-room-dpt": dataclasses.replace(
         _BANDIT,
@@ -39,15 +112,9 @@ IN_CONTEXT = {
         published="a figure only; the best possible is 91.99 an episode",
         changes=f"{_SET}; the teacher acts in a share of the steps of half of the contexts",
         task=DarkRoom(),
-        net=Reader(width=64, layers=3, heads=2),
+        net=Reader(width=32, layers=3, heads=2),
         learner=DecisionPretrained(context=100, teacher_share=0.5),
-        outer=dataclasses.replace(
-            _BANDIT.outer,
-            steps=10_000,
-            meta_batch_size=32,
-            outer_lr=1e-3,
-            validation_episodes=1_000,
-        ),
+        outer=dataclasses.replace(_BANDIT.outer, meta_batch_size=16, validation_episodes=500),
         test_episodes=1_000,
     ),
 }

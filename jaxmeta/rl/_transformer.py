@@ -8,7 +8,8 @@ Differs from the papers: no dropout. Rotary positions see differences of time on
 from the middle of a trial is read as it is read in acting, whatever stood before it.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -140,3 +141,20 @@ def transformer(
         return net.apply(params, inputs)[0]
 
     return MemoryPolicy(net.init, start, step, apply)
+
+
+def transformer_attention(
+    *, width: int = 64, layers: int = 2, heads: int = 2, context: int | None = None
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """`(params, inputs [T, I]) -> [layers, heads, T, T]`: how much a step looks at each before it.
+
+    Args:
+      width, layers, heads, context: those of the `rl.transformer` that has the parameters.
+    """
+    net = CausalTransformer(layers, heads, width, context)
+
+    def attention(params, inputs):
+        _, state = net.apply(params, inputs, mutable=["intermediates"])
+        return jnp.stack([state["intermediates"][f"attention_{n}"][0] for n in range(layers)])
+
+    return attention

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxmeta.rl._dark import KeyAndDoor as KeyAndDoor
 from jaxmeta.rl._dark import dark_room as dark_room
 from jaxmeta.rl._dark import key_to_door as key_to_door
+from jaxmeta.rl._xland import from_xminigrid as from_xminigrid
 from jaxmeta.rl.distributions import Continuous, Discrete
 from jaxmeta.rl.environment import Environment, Step, Table, Task
 

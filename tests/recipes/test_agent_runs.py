@@ -33,7 +33,8 @@ def test_every_recipe_of_an_agent_builds_and_says_what_it_is(name):
     params = jax.eval_shape(agent.init, key, task)
     batch = jax.eval_shape(agent.collect, params, key, task)
     replay = jax.eval_shape(agent.replay, params, batch)
-    assert replay.log_ratio.shape == batch.advantages.shape == batch.is_valid.shape
+    assert replay.log_ratio.shape == batch.is_valid.shape
+    assert batch.advantages is None or batch.advantages.shape == batch.is_valid.shape
     returns = jax.eval_shape(agent.test, params, key, task).returns
     assert jax.eval_shape(experiment.metric, returns).shape == ()
     outer = recipe.outer

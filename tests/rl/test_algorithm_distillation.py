@@ -37,7 +37,7 @@ def in_numpy(trajectory, env, *, rate, discount, first_value):
 def test_q_learning_is_that_of_numpy():
     numbers = {"rate": 0.5, "discount": 0.9, "first_value": 1.0}
     source = rl.q_learning(ROOM, episodes=20, exploration=(0.0, 0.0), **numbers)
-    for seed, goal in enumerate((0, 4, 7)):
+    for seed, goal in enumerate((0, 2, 8)):
         history = jax.jit(source)(jax.random.key(seed), jnp.array(goal))
         _, is_best = in_numpy(history, ROOM, **numbers)
         # Without random actions each one is a best of the table that numpy has got.
