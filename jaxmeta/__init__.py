@@ -4,6 +4,9 @@ A meta-learner is a tuple of four pure functions, `init`, `adapt`, `predict` and
 one episode; see `jaxmeta.learner`, which is the place to start reading.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
 from jaxmeta.learner import Episode, Examples, Learner, from_nnx, make_episode
@@ -24,9 +27,14 @@ from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
 
+if TYPE_CHECKING:
+    from jaxmeta.estimator import FewShotClassifier, FewShotRegressor
+
 __all__ = [
     "Episode",
     "Examples",
+    "FewShotClassifier",
+    "FewShotRegressor",
     "Learner",
     "analysis",
     "anil",
@@ -67,3 +75,10 @@ __all__ = [
     "snail",
     "tasks",
 ]
+
+
+def __getattr__(name: str):
+    # scikit-learn takes a second to import, which only those who fit an estimator should wait.
+    if name in ("FewShotClassifier", "FewShotRegressor"):
+        return getattr(importlib.import_module("jaxmeta.estimator"), name)
+    raise AttributeError(f"module 'jaxmeta' has no attribute {name!r}")
