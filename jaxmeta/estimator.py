@@ -5,23 +5,23 @@ Sizes are padded and masked, so that another task, of other classes, compiles no
 
 import functools
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
-from jaxmeta import answers, networks, padded, pictures
-from jaxmeta.heads import class_means, ridge_values
+from jaxmeta import networks, padded, pictures
+from jaxmeta.answers import Answers, HeldOut, answer, calibrate
+from jaxmeta.heads import PhotoNet, class_means, ridge_values
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.recipes._run import load_best, read_config
 
 MOST_ROWS = 256  # of queries predicted together
 AT_ONCE = 8  # photos whose features are computed together
-PHOTO = (224, 224, 3)
 
 
 class _FewShot(BaseEstimator):
@@ -45,8 +45,14 @@ class _FewShot(BaseEstimator):
           FileNotFoundError: the folder holds no run, or the data set of the run is not there.
           ValueError: the run is not one of few-shot episodes.
         """
-        found = _read_run(run_dir)
-        return cls(**{name: found[name] for name in found if name in cls._get_param_names()})
+        found = read_run(run_dir)
+        is_open = _takes(found.learner, found.params, found.shape, found.n_way + 1)
+        return cls(
+            found.learner,
+            found.params,
+            image_shape=found.shape if len(found.shape) == 3 else None,
+            **({} if is_open or "n_way" not in cls._get_param_names() else {"n_way": found.n_way}),
+        )
 
     def _learner(self):
         if self.learner is not None:
@@ -77,11 +83,15 @@ class _FewShot(BaseEstimator):
             )
         return X
 
+    def rows(self, X):
+        """Inputs as the learner takes them, features where there are any: `[M, *X]` float32."""
+        return self._inputs(X, reset=False)
+
     def _shape_of_pictures(self):
         if self.image_shape is not None:
             return tuple(self.image_shape)
         if self.learner is None or self.features is not None:
-            return PHOTO
+            return PhotoNet.shape
         raise ValueError("pictures need image_shape=(H, W, C), the shape that the learner takes.")
 
     def _adapt(self, x, y):
@@ -135,8 +145,9 @@ class FewShotClassifier(ClassifierMixin, _FewShot):
       seed: of learners whose adaptation is random.
 
     After `fit`: `classes_`, `adapted_` (what the learner made of the support set), `calibration_`
-    (see `jaxmeta.answers`). Only what is not a closure can be pickled, as the default can; of any
-    other, `jaxmeta.export` makes a file.
+    (see `jaxmeta.answers`), `n_held_out_` and `held_out_score_` (support rows that were predicted
+    from the others, and the share of them that was right). The default can be pickled, a learner
+    and other closures cannot: of these, `jaxmeta.export` makes a file.
 
     Example:
       >>> classifier = FewShotClassifier().fit([[0.0, 1.0], [1.0, 0.0]], ["up", "right"])
@@ -161,7 +172,7 @@ class FewShotClassifier(ClassifierMixin, _FewShot):
             `n_way`, or the learner does not take such rows.
         """
         x = self._inputs(X, reset=True)
-        return self._fit(x, _labels(x, y))
+        return self.fit_rows(x, _labels(x, y))
 
     def partial_fit(self, X, y, classes=None):
         """Adds examples, of classes seen or new; the first call is `fit`.
@@ -174,9 +185,10 @@ class FewShotClassifier(ClassifierMixin, _FewShot):
         x = self._inputs(X, reset=False)
         y = _labels(x, y)
         before = self.classes_[self.labels_]
-        return self._fit(np.concatenate([self.support_x_, x]), np.concatenate([before, y]))
+        return self.fit_rows(np.concatenate([self.support_x_, x]), np.concatenate([before, y]))
 
-    def _fit(self, x, y):
+    def fit_rows(self, x, y):
+        """`fit` for rows as the learner takes them, such as `support_x_` of a fitted classifier."""
         self.classes_, self.labels_ = np.unique(y, return_inverse=True)
         n_way = len(self.classes_)
         if self.n_way is not None and n_way > self.n_way:
@@ -191,8 +203,11 @@ class FewShotClassifier(ClassifierMixin, _FewShot):
         outputs = np.asarray(programs.held_out(params, key, support, folds))[: len(x), :n_way]
         # Of a class with one row nothing is left to be judged by.
         is_judged = np.bincount(self.labels_)[self.labels_] > 1
-        held_out = answers.HeldOut(outputs[is_judged], self.labels_[is_judged])
-        self.calibration_ = answers.calibrate(held_out)
+        held_out = HeldOut(outputs[is_judged], self.labels_[is_judged])
+        self.calibration_ = calibrate(held_out)
+        self.n_held_out_ = len(held_out.labels)
+        is_right = held_out.logits.argmax(1) == held_out.labels
+        self.held_out_score_ = float(is_right.mean()) if self.n_held_out_ else float("nan")
         return self
 
     def decision_function(self, X):
@@ -209,14 +224,18 @@ class FewShotClassifier(ClassifierMixin, _FewShot):
         """Probabilities `[M, n_classes]`, under the temperature that held-out rows asked for."""
         return self.answers(X).probabilities
 
-    def answers(self, X) -> answers.Answers:
+    def answers(self, X) -> Answers:
         """Probabilities, sets of classes that hold the truth, and what is none of them."""
-        logits = self._logits(X)
-        return answers.answer(logits, self.calibration_)
+        check_is_fitted(self)
+        return self.answers_of_rows(self.rows(X))
+
+    def answers_of_rows(self, x) -> Answers:
+        """The same for rows that `rows` has made of inputs."""
+        return answer(self._outputs(x)[:, : len(self.classes_)], self.calibration_)
 
     def _logits(self, X):
         check_is_fitted(self)
-        return self._outputs(self._inputs(X, reset=False))[:, : len(self.classes_)]
+        return self._outputs(self.rows(X))[:, : len(self.classes_)]
 
 
 class FewShotRegressor(RegressorMixin, _FewShot):
@@ -259,7 +278,7 @@ class FewShotRegressor(RegressorMixin, _FewShot):
     def predict(self, X):
         """Values `[M]`, or `[M, K]` where the targets had K columns."""
         check_is_fitted(self)
-        values = self._outputs(self._inputs(X, reset=False)).astype(float)
+        values = self._outputs(self.rows(X)).astype(float)
         return values[:, 0] if self.is_flat_ else values
 
 
@@ -274,18 +293,12 @@ def photo_features():
     Raises:
       FileNotFoundError: the extra `jaxmeta[photos]` is not installed.
     """
-    net, weights = networks.mobilenet_v3_small(), networks.mobilenet_v3_small_weights()
-
-    @jax.jit
-    def compute(x):
-        x = jnp.broadcast_to(x, (*x.shape[:3], 3))
-        x = jax.image.resize(x, (x.shape[0], *PHOTO), "bilinear")
-        return net.apply(weights, networks.imagenet_normalised(x))
+    weights, compute = networks.mobilenet_v3_small_weights(), jax.jit(PhotoNet().apply)
 
     def features(images):
         parts = (images[i : i + AT_ONCE] for i in range(0, len(images), AT_ONCE))
         return np.concatenate(
-            [np.asarray(compute(padded.pad(part, AT_ONCE)))[: len(part)] for part in parts]
+            [np.asarray(compute(weights, padded.pad(part, AT_ONCE)))[: len(part)] for part in parts]
         )
 
     return features
@@ -307,22 +320,31 @@ def _rows(x, y):
     return y
 
 
-def _read_run(run_dir):
-    """A run's learner, best parameters and shape of input, as arguments of an estimator."""
+class RunLearner(NamedTuple):
+    """What a run folder holds for other tasks than its own."""
+
+    learner: Learner
+    params: Any
+    shape: tuple[int, ...]  # of one input
+    n_way: int  # columns of labels in its meta-test
+    n_rows: int  # support rows in its meta-test
+
+
+def read_run(run_dir: str | Path) -> RunLearner:
+    """A run's learner and its best parameters.
+
+    Raises:
+      FileNotFoundError: the folder holds no run, or the data set of the run is not there.
+      ValueError: the run is not one of few-shot episodes.
+    """
     name, recipe = read_config(run_dir)
     best = load_best(run_dir, recipe)
     sample = next(iter(best.experiment.meta_test.values()))
-    shapes = jax.eval_shape(sample, jax.random.key(0))
-    if not isinstance(best.experiment.at_test, Learner) or len(shapes.support.x) == 0:
+    support = jax.eval_shape(sample, jax.random.key(0)).support
+    if not isinstance(best.experiment.at_test, Learner) or len(support.x) == 0:
         raise ValueError(f"{run_dir}, a run of {name}, is not one of few-shot episodes.")
-    learner, shape = best.experiment.at_test, shapes.support.x.shape[1:]
-    n_way = shapes.support.y.shape[1]
-    return {
-        "learner": learner,
-        "params": best.params,
-        "image_shape": shape if len(shape) == 3 else None,
-        "n_way": None if _takes(learner, best.params, shape, n_way + 1) else n_way,
-    }
+    rows, *shape = support.x.shape
+    return RunLearner(best.experiment.at_test, best.params, tuple(shape), support.y.shape[1], rows)
 
 
 def _takes(learner, params, shape, n_way):

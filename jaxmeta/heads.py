@@ -1,4 +1,4 @@
-"""What stands on frozen features where nothing was meta-trained: class means, ridge regression."""
+"""Frozen features, and what stands on them where nothing was meta-trained."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
+from jaxmeta import networks
+from jaxmeta.learner import Episode, Examples, Learner, Net
 from jaxmeta.learners.metric import cosine, prototypical
 from jaxmeta.losses import query_loss
 
@@ -29,6 +30,30 @@ class Identity:
         """`[M, *X]` to `[M, D]`."""
         del params
         return x.reshape(x.shape[0], -1)
+
+
+class PhotoNet:
+    """The net from images `[M, H, W, 3]` or `[M, H, W, 1]`, in `[0, 1]`, to features `[M, 576]`.
+
+    Resized to 224 x 224 pixels (bilinear), normalised, through `networks.mobilenet_v3_small`.
+    """
+
+    shape = (224, 224, 3)
+
+    def init(self, key: jax.Array, x: jax.Array) -> Any:
+        """Random parameters; trained ones are `networks.mobilenet_v3_small_weights()`."""
+        return networks.mobilenet_v3_small().init(key, self._resized(x))
+
+    def apply(self, params: Any, x: jax.Array) -> jax.Array:
+        """Features `[M, 576]`."""
+        features: Any = networks.mobilenet_v3_small().apply(params, self._resized(x))
+        return features
+
+    def _resized(self, x):
+        x = jnp.broadcast_to(x, (*x.shape[:3], 3))
+        if x.shape[1:] != self.shape:
+            x = jax.image.resize(x, (x.shape[0], *self.shape), "bilinear")
+        return networks.imagenet_normalised(x)
 
 
 def _scaled_cosine(x, centres):
@@ -101,3 +126,43 @@ def ridge_values() -> Learner:
         return (net.apply({}, x) - adapted.mean) @ adapted.weights + adapted.offset
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, optax.squared_error))
+
+
+class OnFeatures(NamedTuple):
+    """Meta-parameters of `on_features`."""
+
+    features: Any  # of the frozen net
+    learner: Any
+
+
+def on_features(net: Net, learner: Learner) -> Learner:
+    """A learner of inputs, made of a frozen net and a learner of its features.
+
+    Args:
+      net: maps inputs `[M, *X]` to features `[M, D]`; its parameters never change.
+      learner: of features.
+
+    Returns a `Learner` with `OnFeatures` whose adapted value is that of `learner`.
+    """
+
+    def seen(params, part):
+        return part._replace(x=jax.lax.stop_gradient(net.apply(params.features, part.x)))
+
+    def init(key, episode):
+        key_net, key_learner = jax.random.split(key)
+        weights = net.init(key_net, episode.support.x)
+        params = OnFeatures(weights, {})
+        episode = Episode(*(seen(params, part) for part in episode))
+        return OnFeatures(weights, learner.init(key_learner, episode))
+
+    def adapt(params, key, support):
+        return learner.adapt(params.learner, key, seen(params, support))
+
+    def predict(params, adapted, x):
+        x = seen(params, Examples(x, x)).x
+        return learner.predict(params.learner, adapted, x)
+
+    def loss(params, key, episode):
+        return learner.loss(params.learner, key, Episode(*(seen(params, part) for part in episode)))
+
+    return Learner(init, adapt, predict, loss)

@@ -10,6 +10,7 @@ from jaxmeta.plots._analysis import (
     similarities,
     spectra,
 )
+from jaxmeta.plots._contact_sheet import SheetRow, draw_contact_sheet
 from jaxmeta.plots._episode import confusion, draw_episode, predictions, projection
 from jaxmeta.plots._memory import draw_memory
 from jaxmeta.plots._one_pass import attention_map, draw_look, predictive_band, weight_statistics
@@ -25,12 +26,14 @@ from jaxmeta.plots._runs import (
 
 __all__ = [
     "METHOD_NAMES",
+    "SheetRow",
     "adaptation_curves",
     "attention_map",
     "coefficients",
     "confusion",
     "differences",
     "draw_analysis",
+    "draw_contact_sheet",
     "draw_episode",
     "draw_look",
     "draw_memory",
