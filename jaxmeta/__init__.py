@@ -4,7 +4,9 @@ A meta-learner is a tuple of four pure functions, `init`, `adapt`, `predict` and
 one episode; see `jaxmeta.learner`, which is the place to start reading.
 """
 
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
@@ -31,9 +33,14 @@ from jaxmeta.transforms import one_query_at_a_time, transductive
 
 __version__ = version("jaxmeta")
 
+if TYPE_CHECKING:
+    from jaxmeta.estimator import FewShotClassifier, FewShotRegressor
+
 __all__ = [
     "Episode",
     "Examples",
+    "FewShotClassifier",
+    "FewShotRegressor",
     "Learner",
     "Net",
     "analysis",
@@ -77,3 +84,10 @@ __all__ = [
     "tasks",
     "transductive",
 ]
+
+
+def __getattr__(name: str):
+    # scikit-learn takes a second to import, which only those who fit an estimator should wait.
+    if name in ("FewShotClassifier", "FewShotRegressor"):
+        return getattr(importlib.import_module("jaxmeta.estimator"), name)
+    raise AttributeError(f"module 'jaxmeta' has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The command `jaxmeta`."""
 
 import dataclasses
+import importlib
 import json
 import os
 import sys
@@ -32,6 +33,10 @@ Meta-learning experiments from published recipes.
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
   jaxmeta replay RUN --step N     run one training step again, every operation checked
+
+  jaxmeta predict --support DIR --query DIR    classify pictures by a few of each class
+  jaxmeta fit --support DIR --out MODEL        keep such a classifier
+  jaxmeta export RUN|MODEL        one file that runs with JAX alone
 
 Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
 
@@ -240,10 +245,18 @@ def replay(arguments: Sequence[str]) -> None:
         )
 
 
+def _of_photos(name: str) -> Callable[[Sequence[str]], None]:
+    """A command in a file of its own, imported when it is called: scikit-learn takes its time."""
+    return lambda arguments: importlib.import_module(f"jaxmeta.command.{name}").main(arguments)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "analyse": analyse,
     "evaluate": evaluate,
+    "export": _of_photos("export"),
+    "fit": _of_photos("fit"),
     "plot": plot,
+    "predict": _of_photos("predict"),
     "recipes": list_recipes,
     "replay": replay,
     "train": train,

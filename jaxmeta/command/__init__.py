@@ -1,0 +1,1 @@
+"""Commands on photos, one file each; `jaxmeta.cli` imports one when it is called."""
