@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite
@@ -349,7 +350,7 @@ def read_run(run_dir: str | Path) -> RunLearner:
 
 def _takes(learner, params, shape, n_way):
     """Whether the parameters serve episodes of so many classes."""
-    support = Examples(np.zeros((n_way, *shape), np.float32), np.eye(n_way, dtype=np.float32))
+    support = Examples(jnp.zeros((n_way, *shape)), jnp.eye(n_way))
 
     def outputs(params):
         adapted = learner.adapt(params, jax.random.key(0), support)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import networks
-from jaxmeta.learner import Episode, Examples, Learner, Net
+from jaxmeta.learner import Episode, Examples, Learner
 from jaxmeta.learners.metric import cosine, prototypical
 from jaxmeta.losses import query_loss
+from jaxmeta.net import NetLike, as_net
 
 # Of the logits: the probabilities of 5-way 5-shot episodes of CIFAR-FS's meta_val are then right on
 # average (benchmarks/frozen_features.py).
@@ -135,7 +136,7 @@ class OnFeatures(NamedTuple):
     learner: Any
 
 
-def on_features(net: Net, learner: Learner) -> Learner:
+def on_features(net: NetLike, learner: Learner) -> Learner:
     """A learner of inputs, made of a frozen net and a learner of its features.
 
     Args:
@@ -144,6 +145,7 @@ def on_features(net: Net, learner: Learner) -> Learner:
 
     Returns a `Learner` with `OnFeatures` whose adapted value is that of `learner`.
     """
+    net = as_net(net)
 
     def seen(params, part):
         return part._replace(x=jax.lax.stop_gradient(net.apply(params.features, part.x)))

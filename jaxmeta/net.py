@@ -42,7 +42,7 @@ class Net(NamedTuple):
     not count, whatever they hold; `{}` from a net that keeps none."""
     under: Callable[[Params, Any], Params]
     """`(params, statistics) -> params` under which `apply` uses the statistics."""
-    keyed: Callable[[jax.Array], Any] | None = None
+    keyed: Callable[[Any], Any] | None = None
     """`(key) -> Net`: the same net in training, with dropout drawn from the key. None: it draws
     nothing."""
 
@@ -188,7 +188,7 @@ def dropout_key(training: Training, number: int) -> jax.Array:
 def _linen(module: nn.Module, training: Training | None) -> Net:
     """Statistics are a collection beside the parameters."""
     takes = inspect.signature(type(module).__call__).parameters if callable(module) else {}
-    mode = {
+    mode: dict[str, Any] = {
         name: is_training == (training is not None)
         for name, is_training in _MODES.items()
         if name in takes

@@ -177,10 +177,12 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
     panels = figure.subplots(1, columns)
     several = len(runs) > 1
     for name, (records, result) in runs.items():
-        metric = result["metric"] if result else "metric"
+        result = result or {}
+        metric = result.get("metric", "metric")
         loss_curve(records, axes=panels[0], label=name)
-        validated_by = result.get("validated_by", metric) if result else metric
-        learning_curves(records, metric=validated_by, axes=panels[1], label=name)
+        learning_curves(
+            records, metric=result.get("validated_by", metric), axes=panels[1], label=name
+        )
         if metric == "mean squared error":
             panels[1].set_yscale("log")
         if metric == "return":

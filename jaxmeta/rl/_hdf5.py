@@ -82,7 +82,7 @@ def _flat(path, file):
 
 
 def _groups(path, file):
-    episodes = []
+    episodes: list[tuple] = []
     while f"episode_{len(episodes)}" in file:
         group = file[f"episode_{len(episodes)}"]
         observations, actions, rewards = (
@@ -112,11 +112,11 @@ def _padded(episodes):
         return jnp.asarray(rows)
 
     observations, actions, rewards = zip(*episodes, strict=True)
-    observations = [np.pad(rows.reshape(len(rows), -1), ((0, 0), (0, 1))) for rows in observations]
+    rows = [np.pad(part.reshape(len(part), -1), ((0, 0), (0, 1))) for part in observations]
     to_go = [np.cumsum(row[::-1].astype(np.float64))[::-1] for row in rewards]
     is_discrete = actions[0].dtype.kind in "biu"
     return Trajectory(
-        stacked(observations, np.float32),
+        stacked(rows, np.float32),
         stacked(actions, np.int32 if is_discrete else np.float32),
         stacked(rewards, np.float32),
         stacked(to_go, np.float32),

@@ -1,6 +1,7 @@
 """Trajectories to begin with, for `rl.online_rounds`: of a noisy teacher, or of a data set."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ def teacher_with_noise(
         return state, (state, observation)
 
     def step(key, state, action, task):
-        after = environment.step(key, state, action, task)
+        after: Any = environment.step(key, state, action, task)
         return after._replace(observation=(after.state, after.observation))
 
     def any_action(key):
