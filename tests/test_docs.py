@@ -1,6 +1,7 @@
 """Every Python snippet of the documentation runs, page by page; every public name has an entry."""
 
 import importlib
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -83,6 +84,14 @@ def test_every_public_name_is_in_the_reference(module):
         if not inspect.ismodule(thing) and name not in entries
     }
     assert not missing
+
+
+def test_the_pages_of_the_reference_are_those_that_the_script_writes():
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for page, text in module.pages().items():
+        assert (DOCS / "api" / f"{page}.md").read_text() == text, "run python docs/reference.py"
 
 
 def test_every_page_is_in_the_navigation():
