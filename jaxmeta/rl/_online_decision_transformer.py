@@ -130,7 +130,7 @@ def online_decision_transformer(
         return {
             "policy": params,
             "head": {"kernel": kernel, "bias": jnp.zeros(n_outputs)},
-            "log_temperature": jnp.log(FIRST_TEMPERATURE),
+            "log_temperature": jnp.full((), math.log(FIRST_TEMPERATURE), float),
         }
 
     def trial(params, key, task, asked, acting, draws):

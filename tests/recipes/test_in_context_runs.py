@@ -8,6 +8,7 @@ import pytest
 from jaxmeta import cli, plots, recipes
 from jaxmeta.recipes._in_context import DarkRoom, KeyToDoor
 from jaxmeta.recipes._in_context_results import _chance, multisets
+from jaxmeta.recipes.in_context import IN_CONTEXT
 from jaxmeta.training.checkpoint import Checkpoints
 
 
@@ -129,3 +130,19 @@ def test_navigation_has_a_teacher():
     task = recipes.find("navigation-odt").task
     action = task.teacher(jnp.zeros(2), jnp.array([0.5, -0.05]))
     np.testing.assert_allclose(action, [1.0, -0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", IN_CONTEXT)
+def test_a_state_comes_back_with_the_types_it_had(name):
+    # A weak type that the step makes strong would have the whole program compiled a second time.
+    experiment = recipes.build(recipes.find(name))
+    parts = (experiment.learner, experiment.tx, experiment.meta_train)
+    key = jax.random.key(0)
+    before = jax.eval_shape(lambda key: experiment.init_state(key, *parts), key)
+    step = experiment.make_step(*parts, meta_batch_size=2)
+    after, _ = jax.eval_shape(step, before, key)
+
+    def types(tree):
+        return [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]
+
+    assert types(after) == types(before)
