@@ -38,12 +38,13 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
 
     A class is a folder that holds pictures itself; its name is its path below `folder`, such as
     `cat` or `Greek/character01`. Files and folders whose names begin with a dot or with
-    `__MACOSX` are hidden and skipped, and so are texts and tables beside the pictures.
+    `__MACOSX` are hidden and skipped, and so are texts and tables beside the pictures, and all
+    files but pictures beside folders.
 
     Raises:
       FileNotFoundError: there is no such folder.
       ValueError: there is no class, a class without a picture, pictures beside folders, a file of
-        an unknown ending, or a link that leads back or nowhere; names it.
+        an unknown ending beside pictures, or a link that leads back or nowhere; names it.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}.")
@@ -81,14 +82,18 @@ def pictures_in(folder: Path) -> list[Path]:
     Raises:
       ValueError: a file is none, or has an unknown ending; names it.
     """
-    return [path for path in _visible(folder) if not path.is_dir() and _is_picture(path)]
+    return [path for path in _files(folder) if _is_picture(path)]
 
 
 def _collect(folder, root, classes, above):
     if folder.resolve() in above:
         raise ValueError(f"{folder} is a link to a folder above it.")
     folders = subfolders(folder)
-    pictures = pictures_in(folder)
+    if folders or folder == root:
+        # Archives, licences and the like lie here too: pictures alone would be a mistake.
+        pictures = [path for path in _files(folder) if _ends_as_picture(path)]
+    else:
+        pictures = pictures_in(folder)
     if pictures and folder == root:
         raise ValueError(f"{pictures[0]} lies in no class: put each class in a folder of its own.")
     if pictures and folders:
@@ -108,11 +113,18 @@ def _visible(folder):
     return sorted(path for path in folder.iterdir() if not is_hidden(Path(path.name)))
 
 
+def _files(folder):
+    return [path for path in _visible(folder) if not path.is_dir()]
+
+
+def _ends_as_picture(path):
+    return path.suffix.lower() in Image.registered_extensions()
+
+
 def _is_picture(path):
-    ending = path.suffix.lower()
-    if ending in BESIDE:
+    if path.suffix.lower() in BESIDE:
         return False
-    if ending not in Image.registered_extensions():
+    if not _ends_as_picture(path):
         raise ValueError(
             f"{path} has an ending of no picture that can be read: convert it, or move it away."
         )

@@ -80,38 +80,42 @@ def pixels(image: Image.Image, *, image_size: int | None, grey: bool) -> np.ndar
     Raises:
       ValueError: the image's mode has no known range.
     """
-    flat = _eight_bits(image).convert("L" if grey else "RGB")
+    flat = upright(image).convert("L" if grey else "RGB")
     if image_size is not None:
         flat = flat.resize((image_size, image_size), Image.Resampling.LANCZOS)
     array = np.array(flat, np.uint8)
     return array.reshape(*array.shape[:2], -1)
 
 
-def _eight_bits(image):
-    """The upright image in mode L or RGB, on white paper."""
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as it looks, in mode L or RGB.
+
+    Raises:
+      ValueError: the image's mode has no known range.
+    """
     seen_through = _transparent_value(image)  # Loading forgets how the pixels are stored.
     bits, is_negative = _tiff_scale(image)
     image.load()
-    upright = ImageOps.exif_transpose(image)
+    turned = ImageOps.exif_transpose(image)
     # 16 bits of a PNG or PPM come as mode I from some versions of Pillow.
-    if upright.mode in SIXTEEN_BITS or (upright.mode == "I" and image.format in ("PNG", "PPM")):
-        values = np.asarray(upright)
+    if turned.mode in SIXTEEN_BITS or (turned.mode == "I" and image.format in ("PNG", "PPM")):
+        values = np.asarray(turned)
         small = np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
         small = 255 - small if is_negative else small
         return Image.fromarray(_on_paper(small, values, seen_through))
-    if upright.mode in ("I", "F"):
+    if turned.mode in ("I", "F"):
         raise ValueError(
-            f"its mode {upright.mode} has no range that is known: save it with 8 or 16 bits a pixel"
+            f"its mode {turned.mode} has no range that is known: save it with 8 or 16 bits a pixel"
         )
     if seen_through is not None:
-        values = np.asarray(upright.convert("L") if upright.mode == "1" else upright)
+        values = np.asarray(turned.convert("L") if turned.mode == "1" else turned)
         return Image.fromarray(_on_paper(values, values, seen_through))
-    if upright.mode == "La":  # The others with alpha become RGBA at once.
-        upright = upright.convert("LA")
-    if upright.has_transparency_data:
-        paper = Image.new("RGBA", upright.size, (WHITE,) * 4)
-        return Image.alpha_composite(paper, upright.convert("RGBA")).convert("RGB")
-    return upright if upright.mode == "L" else upright.convert("RGB")
+    if turned.mode == "La":  # The others with alpha become RGBA at once.
+        turned = turned.convert("LA")
+    if turned.has_transparency_data:
+        paper = Image.new("RGBA", turned.size, (WHITE,) * 4)
+        return Image.alpha_composite(paper, turned.convert("RGBA")).convert("RGB")
+    return turned if turned.mode == "L" else turned.convert("RGB")
 
 
 def _on_paper(pixels, values, seen_through):

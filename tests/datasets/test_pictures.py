@@ -328,6 +328,9 @@ def test_a_folder_gives_every_picture_and_no_hidden_one(folder):
         "cat/.DS_Store",
         "cat/Thumbs.db",
         "cat/labels.txt",
+        "LICENSE",
+        "images.tar.gz",
+        "dog/notes.doc",
         "cat/.ipynb_checkpoints/1-checkpoint.png",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
