@@ -1,4 +1,4 @@
-"""`jaxmeta predict`, `fit` and `export`, on pictures made here: over ImageNet features and a run."""
+"""`jaxmeta predict`, `fit` and `export` on pictures made here: ImageNet features, and a run."""
 
 import csv
 import dataclasses
