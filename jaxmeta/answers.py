@@ -45,10 +45,10 @@ class Answers(NamedTuple):
 def calibrate(held_out: HeldOut) -> Calibration:
     """Temperature, threshold of the sets, and how far held-out rows are from the classes.
 
-    The threshold is that of split conformal prediction with the score `1 - p(label)`: of n scores
-    the `ceil((n + 1) * COVERAGE)`-th smallest, infinite where that is beyond n (Angelopoulos &
-    Bates, "A Gentle Introduction to Conformal Prediction", 2021, section 1). Held-out rows were
-    predicted from one row less than queries are, which errs on the side of coverage.
+    The threshold is that of conformal prediction with the score `1 - p(label)` (Angelopoulos &
+    Bates, "A Gentle Introduction to Conformal Prediction", 2021, section 1), over held-out rows in
+    place of a set of its own. These were predicted from one row less than queries are, which errs
+    on the side of coverage.
     """
     temperature = fit_temperature(held_out)
     n = len(held_out.labels)
@@ -74,9 +74,16 @@ def fit_temperature(held_out: HeldOut) -> float:
 
 
 def conformal_threshold(scores: np.ndarray, coverage: float = COVERAGE) -> float:
-    """The `ceil((n + 1) * coverage)`-th smallest of n scores; infinite where n is too small."""
-    place = math.ceil((len(scores) + 1) * coverage - 1e-9)
-    return float(np.sort(scores)[place - 1]) if place <= len(scores) else math.inf
+    """The n scores' order statistic number `(n + 1) * coverage`; infinite beyond the n-th.
+
+    A number between two is interpolated, so that a new score of the same kind is below with
+    probability `coverage`, exactly so for uniform ones; to round up, as for a guarantee of at least
+    that, would make 92.3 % of 90 with 25 rows.
+    """
+    place = (len(scores) + 1) * coverage
+    if place > len(scores) + 1e-9:
+        return math.inf
+    return float(np.interp(place, np.arange(1, len(scores) + 1), np.sort(scores)))
 
 
 def distance(logits: np.ndarray) -> np.ndarray:

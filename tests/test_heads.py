@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta import Examples
-from jaxmeta.heads import RELATIVE_LAMBDAS, class_means, ridge_values
+import jaxmeta
+from jaxmeta import Episode, Examples
+from jaxmeta.heads import RELATIVE_LAMBDAS, PhotoNet, class_means, on_features, ridge_values
 
 
 def test_class_means_are_twenty_times_the_cosine():
@@ -62,3 +63,33 @@ def test_padding_of_the_regression_does_not_count(x64):
         learner.adapt({}, None, padded),
         plain,
     )
+
+
+def test_a_learner_on_a_frozen_net_is_the_learner_on_its_features():
+    net, learner = jaxmeta.networks.mlp(4, hidden=(5,)), jaxmeta.ridge(jaxmeta.networks.linear(3))
+    x = jax.random.normal(jax.random.key(0), (6, 7))
+    support = Examples(x, jnp.eye(3)[np.arange(6) % 3], jnp.arange(6) < 5)
+    episode = Episode(support, support)
+    composed = on_features(net, learner)
+    params = composed.init(jax.random.key(1), episode)
+    seen = support._replace(x=net.apply(params.features, x))
+    adapted = learner.adapt(params.learner, None, seen)
+    np.testing.assert_allclose(
+        composed.predict(params, composed.adapt(params, None, support), x),
+        learner.predict(params.learner, adapted, seen.x),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    (loss, _), grads = jax.value_and_grad(composed.loss, has_aux=True)(params, None, episode)
+    np.testing.assert_allclose(
+        loss, learner.loss(params.learner, None, Episode(seen, seen))[0], rtol=1e-5
+    )
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(grads.features))
+    assert any((leaf != 0).any() for leaf in jax.tree.leaves(grads.learner))
+
+
+def test_photos_are_resized_and_normalised():
+    # A black picture of any size and colour is -mean / std everywhere: 0.485 / 0.229 and so on.
+    found = PhotoNet()._resized(jnp.zeros((2, 4, 6, 1)))
+    assert found.shape == (2, 224, 224, 3)
+    np.testing.assert_allclose(found[1, 7, 9], [-2.117904, -2.035714, -1.804444], rtol=1e-5)
