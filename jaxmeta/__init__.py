@@ -22,7 +22,8 @@ from jaxmeta.learners.gradient import (
 from jaxmeta.learners.hyper import conditional, hypernetwork, hypertransformer
 from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
-from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
+from jaxmeta.runs import fit, restore, save
+from jaxmeta.training import evaluate, evaluate_stream, init_state, make_step
 
 __all__ = [
     "Episode",

@@ -2,16 +2,11 @@
 
 import dataclasses
 
-from jaxmeta.recipes._agents import (
-    Bandits,
-    Locomotion,
-    MamlRl,
-    Memory,
-    Navigation,
-    Rl2,
-    TabularMdps,
-)
-from jaxmeta.recipes._recipe import Mlp, Outer, Recipe
+from jaxmeta.experiments.domains.environments import Bandits, Locomotion, Navigation, TabularMdps
+from jaxmeta.experiments.methods.reinforcement import MamlRl, Rl2
+from jaxmeta.experiments.nets import Memory, Mlp
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _PPO = "PPO, not TRPO, with values read from the policy's own features"
 _RL2 = Recipe(
