@@ -23,7 +23,7 @@ import numpy as np
 import jaxmeta
 from jaxmeta import recipes
 from jaxmeta.networks import Encoder
-from jaxmeta.recipes._run import versions
+from jaxmeta.runs.run import versions
 
 IMAGE = (28, 28, 1)
 

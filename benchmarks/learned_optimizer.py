@@ -20,8 +20,8 @@ import numpy as np
 import optax
 
 import jaxmeta
-from jaxmeta import recipes
-from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta import experiments, runs
+from jaxmeta.runs.checkpoints import Checkpoints
 
 STEPS = 100
 PROBLEMS = 1000
@@ -53,8 +53,8 @@ def main():
     parser.add_argument("run", type=Path, help="folder of the trained run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    recipe_name, recipe = recipes.read_config(arguments.run)
-    experiment = recipes.build(recipe)
+    recipe_name, recipe = runs.read_config(arguments.run)
+    experiment = experiments.build(recipe)
     sample = experiment.meta_train
     state = jaxmeta.init_state(jax.random.key(0), experiment.learner, experiment.tx, sample)
     with closing(Checkpoints(arguments.run)) as checkpoints:

@@ -13,8 +13,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from jaxmeta import recipes
-from jaxmeta.recipes._run import versions
+from jaxmeta import recipes, runs
+from jaxmeta.runs.run import versions
 
 RECIPE = "glyphs-mann-3"
 OUT = Path(__file__).parent / "results" / "mann_seeds.json"
@@ -32,13 +32,13 @@ def main():
     found = []
     for seed in range(arguments.seeds):
         folder = arguments.runs / str(seed)
-        recipes.train(
+        runs.train(
             RECIPE,
             dataclasses.replace(recipe, outer=dataclasses.replace(recipe.outer, seed=seed)),
             folder,
             resume=True,
         )
-        result = recipes.evaluate_run(folder)
+        result = runs.evaluate_run(folder)
         by_presentation = result["inductive"]["by_presentation"]
         later = sum(by_presentation[1:]) / len(by_presentation[1:])
         found.append(

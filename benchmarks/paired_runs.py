@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 import jaxmeta
-from jaxmeta import recipes
-from jaxmeta.recipes._run import META_TEST, load_best, stream, versions
+from jaxmeta import runs
+from jaxmeta.runs.run import META_TEST, load_best, stream, versions
 
 
 def interval(values):
@@ -36,7 +36,7 @@ def interval(values):
 
 def setting(run):
     """What makes two test episodes of one key the same."""
-    _, recipe = recipes.read_config(run)
+    _, recipe = runs.read_config(run)
     of_training = ("unlabelled", "train_n_way", "train_k_shot", "train_q_queries")
     task = dataclasses.asdict(recipe.task)
     return recipe.outer.seed, {name: task[name] for name in task if name not in of_training}
@@ -44,7 +44,7 @@ def setting(run):
 
 def accuracies(run, n_episodes):
     """Accuracy per test episode by number of unlabelled images: the recipe's, and none."""
-    _, recipe = recipes.read_config(run)
+    _, recipe = runs.read_config(run)
     found = {}
     for unlabelled in sorted({recipe.task.unlabelled, 0}, reverse=True):
         task = dataclasses.replace(recipe.task, unlabelled=unlabelled)
@@ -75,7 +75,7 @@ def main():
         found, trained = accuracies(run, arguments.episodes)
         own, without = next(iter(found.values())), found[0]
         first = own if first is None else first
-        name = recipes.read_config(run)[0]
+        name = runs.read_config(run)[0]
         row = {"run": name, "meta_steps": trained, "accuracy": interval(own)}
         if own is not first:
             row["more_than_first"] = interval(own - first)

@@ -32,7 +32,7 @@ import numpy as np
 import optax
 import torch
 
-from jaxmeta import networks, recipes, rl
+from jaxmeta import experiments, networks, rl
 from jaxmeta.training import init_state
 
 RESULT = Path(__file__).parent / "results/rl_steps_per_second.json"
@@ -174,7 +174,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    recipes.use_all_cores()
+    experiments.use_all_cores()
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
     world = rl.environments.navigation()

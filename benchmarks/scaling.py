@@ -23,8 +23,8 @@ import optax
 from matplotlib.figure import Figure
 
 import jaxmeta
-from jaxmeta import recipes
-from jaxmeta.huge_pages import restart_with_huge_pages
+from jaxmeta import experiments
+from jaxmeta.command.huge_pages import restart_with_huge_pages
 
 OUT = Path(__file__).parent / "results"
 ROUNDS = 5
@@ -111,7 +111,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     restart_with_huge_pages()
-    recipes.use_all_cores()
+    experiments.use_all_cores()
     points = {Point(**{name: value}) for name, values in AXES.items() for value in values}
     runs = {}
     for point in sorted(points, key=dataclasses.astuple):

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jaxmeta.program_cache import LEAST_SECONDS
+from jaxmeta.command.program_cache import LEAST_SECONDS
 
 OUT = Path(__file__).parent / "results" / "time_to_first_step.json"
 

@@ -28,7 +28,8 @@ from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.net import Net
 from jaxmeta.nnx_modules import from_nnx
-from jaxmeta.training import evaluate, evaluate_stream, fit, init_state, make_step, restore, save
+from jaxmeta.runs import fit, restore, save
+from jaxmeta.training import evaluate, evaluate_stream, init_state, make_step
 from jaxmeta.transforms import one_query_at_a_time, transductive
 
 __version__ = version("jaxmeta")

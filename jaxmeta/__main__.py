@@ -1,6 +1,6 @@
 """`python -m jaxmeta`: the command `jaxmeta`."""
 
-from jaxmeta.cli import main
+from jaxmeta.command.cli import main
 
 if __name__ == "__main__":
     main()

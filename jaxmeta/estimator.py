@@ -19,7 +19,7 @@ from jaxmeta import networks, padded, pictures
 from jaxmeta.answers import Answers, HeldOut, answer, calibrate
 from jaxmeta.heads import PhotoNet, class_means, ridge_values
 from jaxmeta.learner import Examples, Learner
-from jaxmeta.recipes._run import load_best, read_config
+from jaxmeta.runs.run import load_best, read_config
 
 MOST_ROWS = 256  # of queries predicted together
 AT_ONCE = 8  # photos whose features are computed together

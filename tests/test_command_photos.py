@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxmeta import cli, export, pictures, recipes
-from jaxmeta.command import models
+from jaxmeta import export, pictures, recipes
+from jaxmeta.command import cli, models
 
 CLASSES = ("bricks", "dots", "grass", "night", "sky", "stripes")
 

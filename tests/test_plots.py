@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from jaxmeta import Episode, Examples, plots
-from jaxmeta.recipes import EpisodeView
+from jaxmeta.runs import EpisodeView
 
 RECORDS = [
     {"step": 1, "loss": 2.0, "grad_norm": 1.0},
@@ -207,7 +207,7 @@ def test_a_memory_along_a_stream():
 
 
 def test_importing_leaves_the_backend_of_a_notebook_alone():
-    code = "import jaxmeta.cli, sys; print('matplotlib.pyplot' in sys.modules)"
+    code = "import jaxmeta.command.cli, sys; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

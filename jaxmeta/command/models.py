@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from jaxmeta.estimator import FewShotClassifier
 from jaxmeta.pictures import folder_of_classes
-from jaxmeta.training.checkpoint import write_json
+from jaxmeta.runs.checkpoints import write_json
 
 FORMAT, MODEL, SUPPORT = "jaxmeta model 1", "model.json", "support.safetensors"
 MOST_BYTES = 2**30

@@ -104,7 +104,7 @@ def draw_analysis(analysis: Any, title: str) -> Figure:
     """All of a run's analysis in one picture.
 
     Args:
-      analysis: `jaxmeta.recipes.Analysis`.
+      analysis: `jaxmeta.runs.Analysis`.
       title: above the picture.
     """
     figure = Figure(figsize=(20, 8), layout="constrained")

@@ -13,7 +13,7 @@ def draw_episode(view: Any, title: str) -> Figure:
     """An episode's images with what was predicted, the confusion of its classes, its embedding.
 
     Args:
-      view: `jaxmeta.recipes.EpisodeView`.
+      view: `jaxmeta.runs.EpisodeView`.
       title: above the picture.
     """
     n_way = view.shares.shape[1]

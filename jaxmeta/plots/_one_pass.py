@@ -71,7 +71,7 @@ def draw_look(look: Any, title: str) -> Figure | None:
     """What a one-pass learner does on a task, or None where there is nothing to see.
 
     Args:
-      look: `jaxmeta.recipes.Look`.
+      look: `jaxmeta.runs.Look`.
       title: above the picture.
     """
     count = bool(look.weights) + len(look.attention) + (look.curve is not None)

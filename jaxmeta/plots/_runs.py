@@ -20,7 +20,7 @@ def learning_curves(
     """Validation with its 95% interval against meta-steps.
 
     Args:
-      records: those of `jaxmeta.training.read_metrics`.
+      records: those of `jaxmeta.runs.read_metrics`.
       metric: what validation measures, for the axis.
       axes: where to draw.
       label: name of the run in the legend.

@@ -2,17 +2,11 @@
 
 import dataclasses
 
-from jaxmeta.recipes._agents import (
-    Bandits,
-    Locomotion,
-    MamlRl,
-    Memory,
-    Navigation,
-    Rl2,
-    TabularMdps,
-)
-from jaxmeta.recipes._in_context import Causal
-from jaxmeta.recipes._recipe import Mlp, Outer, Recipe
+from jaxmeta.experiments.domains.environments import Bandits, Locomotion, Navigation, TabularMdps
+from jaxmeta.experiments.methods.reinforcement import MamlRl, Rl2
+from jaxmeta.experiments.nets import Causal, Memory, Mlp
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.recipes.in_context import IN_CONTEXT
 
 _PPO = "PPO, not TRPO, with values read from the policy's own features"

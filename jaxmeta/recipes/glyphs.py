@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from jaxmeta.recipes._learners import (
+from jaxmeta.experiments.domains.images import Images
+from jaxmeta.experiments.methods.gradient import (
     Anil,
     Cavia,
     Imaml,
@@ -11,8 +12,10 @@ from jaxmeta.recipes._learners import (
     MetaLstm,
     MetaSgd,
 )
-from jaxmeta.recipes._metric import Matching, Prototypical, Relation, Ridge, Siamese
-from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps, SigmoidUnits
+from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge, Siamese
+from jaxmeta.experiments.nets import Conv4, RelationMaps, SigmoidUnits
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _MAML = Recipe(
     paper="Finn et al. 2017, section 5.2, as for Omniglot 5-way 1-shot",

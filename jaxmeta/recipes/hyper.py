@@ -2,16 +2,17 @@
 
 import dataclasses
 
-from jaxmeta.recipes._hyper import Conditional, Hypernetwork, HyperTransformer, SupportEncoder
-from jaxmeta.recipes._recipe import (
-    Conv4,
-    GaussianProcess,
-    Images,
-    Mlp,
-    Outer,
-    Recipe,
-    Sinusoid,
+from jaxmeta.experiments.domains.images import Images
+from jaxmeta.experiments.domains.regression import GaussianProcess, Sinusoid
+from jaxmeta.experiments.methods.hyper import (
+    Conditional,
+    Hypernetwork,
+    HyperTransformer,
+    SupportEncoder,
 )
+from jaxmeta.experiments.nets import Conv4, Mlp
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _HT_CHANGES = (
     "Adam at 0.0005, after a warm-up of 1 000 steps falling by a cosine, 4 tasks a step and 20 000 "

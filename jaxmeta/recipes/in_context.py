@@ -2,17 +2,15 @@
 
 import dataclasses
 
-from jaxmeta.recipes._agents import Bandits, Navigation
-from jaxmeta.recipes._in_context import (
+from jaxmeta.experiments.domains.environments import Bandits, DarkRoom, KeyToDoor, Navigation
+from jaxmeta.experiments.methods.in_context import (
     AlgorithmDistillation,
-    Causal,
-    DarkRoom,
     DecisionPretrained,
-    KeyToDoor,
     OnlineDecisionTransformer,
-    Reader,
 )
-from jaxmeta.recipes._recipe import Outer, Recipe
+from jaxmeta.experiments.nets import Causal, Reader
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _SET = (
     "the context read as a set, not by GPT-2; a query state for each prefix; fresh contexts at "

@@ -2,8 +2,12 @@
 
 import dataclasses
 
-from jaxmeta.recipes._memory import Augmented, Mann, MetaNetworks, Pixels, Snail, Streams
-from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe
+from jaxmeta.experiments.domains.images import Images
+from jaxmeta.experiments.domains.streams import Streams
+from jaxmeta.experiments.methods.memory import Mann, MetaNetworks, Snail
+from jaxmeta.experiments.nets import Augmented, Conv4, Pixels
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _SHARP = "cosines times 8; 2 heads; a rate of 0.002"
 _STREAM_OUTER = Outer(

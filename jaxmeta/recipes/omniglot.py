@@ -2,8 +2,11 @@
 
 import dataclasses
 
-from jaxmeta.recipes._learners import Maml, Reptile
-from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe
+from jaxmeta.experiments.domains.images import Images
+from jaxmeta.experiments.methods.gradient import Maml, Reptile
+from jaxmeta.experiments.nets import Conv4
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _FIVE = Images(dataset="omniglot", train_q_queries=5)
 _TWENTY = Images(dataset="omniglot", n_way=20, q_queries=5, train_n_way=20, train_q_queries=5)

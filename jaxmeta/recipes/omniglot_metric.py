@@ -4,8 +4,11 @@ An embedding serves episodes of any way and shot: `jaxmeta evaluate RUN --n-way 
 another setting than its own.
 """
 
-from jaxmeta.recipes._metric import Matching, Prototypical, Relation, Ridge, Siamese
-from jaxmeta.recipes._recipe import Conv4, Images, Outer, Recipe, RelationMaps, SigmoidUnits
+from jaxmeta.experiments.domains.images import Images
+from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge, Siamese
+from jaxmeta.experiments.nets import Conv4, RelationMaps, SigmoidUnits
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
 

@@ -1,7 +1,10 @@
 """Random quadratics, for learned optimisers (Andrychowicz et al. 2016, section 3.1)."""
 
-from jaxmeta.recipes._learners import LearnedOptimizer
-from jaxmeta.recipes._recipe import Linear, Outer, Quadratic, Recipe
+from jaxmeta.experiments.domains.regression import Quadratic
+from jaxmeta.experiments.methods.gradient import LearnedOptimizer
+from jaxmeta.experiments.nets import Linear
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 QUADRATIC = {
     "quadratic-learned-optimizer": Recipe(

@@ -2,8 +2,11 @@
 
 import dataclasses
 
-from jaxmeta.recipes._learners import Anil, Maml, MetaSgd, Reptile
-from jaxmeta.recipes._recipe import Mlp, Outer, Recipe, Sinusoid
+from jaxmeta.experiments.domains.regression import Sinusoid
+from jaxmeta.experiments.methods.gradient import Anil, Maml, MetaSgd, Reptile
+from jaxmeta.experiments.nets import Mlp
+from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.recipe import Recipe
 
 _OUTER = Outer(
     steps=150_000,

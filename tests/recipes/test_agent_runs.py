@@ -6,14 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmeta import cli, plots, recipes
-from jaxmeta.recipes._agents import Locomotion
+from jaxmeta import experiments, plots, recipes, runs
+from jaxmeta.command import cli
+from jaxmeta.experiments.domains.environments import Locomotion
 from jaxmeta.recipes.agents import AGENTS
 
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-    monkeypatch.setattr(recipes, "use_all_cores", lambda: None)  # JAX has started already.
+    monkeypatch.setattr(experiments, "use_all_cores", lambda: None)  # JAX has started already.
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -24,9 +25,9 @@ def test_every_recipe_of_an_agent_builds_and_says_what_it_is(name):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pytest.importorskip("brax.envs", reason="needs the extra `brax`", exc_type=ImportError)
-            experiment = recipes.build(recipe)
+            experiment = experiments.build(recipe)
     else:
-        experiment = recipes.build(recipe)
+        experiment = experiments.build(recipe)
     agent, sample = experiment.learner, experiment.meta_train
     key = jax.random.key(0)
     task = jax.eval_shape(sample, key)
@@ -78,7 +79,7 @@ def test_a_run_on_navigation_from_training_to_the_paths(tmp_path, capsys):
     assert untrained[1]["mean"] == result["untrained"]["mean"]
     cli.main(["plot", str(run)])
     assert (run / "paths.png").stat().st_size > 10_000
-    paths = recipes.paths_of_run(run)
+    paths = runs.paths_of_run(run)
     assert paths.positions.shape == (4, 2, 2, 3, 2)
     assert not paths.positions[..., 0, :].any()  # All begin in the origin.
     figure = plots.draw_paths(paths, "paths")
@@ -105,11 +106,11 @@ def test_the_returns_of_a_trial_by_episode(tmp_path):
         ),
         test_episodes=4,
     )
-    recipes.train("mdp-rl2", recipe, tmp_path)
-    result = recipes.evaluate_run(tmp_path)
+    runs.train("mdp-rl2", recipe, tmp_path)
+    result = runs.evaluate_run(tmp_path)
     curve = result["by_episode"]["trained"]["mean"]
     np.testing.assert_allclose(sum(curve), result["return"]["mean"], rtol=1e-5)
-    assert recipes.paths_of_run(tmp_path) is None
+    assert runs.paths_of_run(tmp_path) is None
     figure = plots.draw_runs({"run": ([], result)})
     assert [axes.get_title() for axes in figure.axes][-1] == "Trials"
 
@@ -117,4 +118,4 @@ def test_the_returns_of_a_trial_by_episode(tmp_path):
 def test_a_learner_cannot_act():
     recipe = recipes.find("sinusoid-maml")
     with pytest.raises(ValueError, match="5 arms, 10 pulls is for agents, got Maml"):
-        recipes.build(dataclasses.replace(recipe, task=recipes.find("bandit-rl2-5a10").task))
+        experiments.build(dataclasses.replace(recipe, task=recipes.find("bandit-rl2-5a10").task))

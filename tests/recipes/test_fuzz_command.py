@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxmeta import cli, recipes
-from jaxmeta.recipes import _run
-from jaxmeta.training import read_metrics
-from jaxmeta.training.checkpoint import Checkpoints, newest_record
-from jaxmeta.training.run_folder import read_seconds
+from jaxmeta import experiments, recipes, runs
+from jaxmeta.command import cli
+from jaxmeta.runs import read_metrics
+from jaxmeta.runs.checkpoints import Checkpoints, newest_record
+from jaxmeta.runs.folder import read_seconds
+from jaxmeta.training import init_state
 
 NAMES = [
     "sinusoid-maml",
@@ -90,8 +91,8 @@ def up_to_the_first_step(monkeypatch, small_images):
     def begun(*arguments, **settings):
         raise _Begun
 
-    monkeypatch.setattr(recipes, "use_all_cores", lambda: None)
-    loop = sys.modules["jaxmeta.training.fit"]  # The function has the name of its module.
+    monkeypatch.setattr(experiments, "use_all_cores", lambda: None)
+    loop = sys.modules["jaxmeta.runs.fit"]  # The function has the name of its module.
     monkeypatch.setattr(loop, "RunFolder", begun)
     # Shapes in place of numbers: a net of a million columns costs nothing to refuse or to take.
     monkeypatch.setattr(
@@ -125,7 +126,7 @@ def run(tmp_path_factory):
     episodes = ("--validation-episodes", "2", "--test-episodes", "2", "--curve-episodes", "2")
     few = ("--meta-batch-size", "2", "--test-inner-steps", "1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "use_all_cores", lambda: None)
+        patch.setattr(experiments, "use_all_cores", lambda: None)
         cli.main(["train", "sinusoid-maml", "--run-dir", str(folder), *short, *episodes, *few])
     return folder
 
@@ -169,10 +170,10 @@ def test_files_of_a_run_folder(run, tmp_path_factory, file, place, change, comma
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.setattr(recipes, "use_all_cores", lambda: None)
-        patch.setattr(_run, "fit", begun)
-        patch.setattr("jaxmeta.recipes._evaluate.load_best", begun)
-        patch.setattr("jaxmeta.recipes._replay.build", begun)
+        patch.setattr(experiments, "use_all_cores", lambda: None)
+        patch.setattr("jaxmeta.runs.run.fit", begun)
+        patch.setattr("jaxmeta.runs.meta_test.load_best", begun)
+        patch.setattr("jaxmeta.runs.replay.build", begun)
         patch.setattr("jaxmeta.plots.draw_runs", begun)
         words = {
             "train": ["train", "sinusoid-maml", "--resume", "--run-dir", str(folder)],
@@ -185,11 +186,9 @@ def test_files_of_a_run_folder(run, tmp_path_factory, file, place, change, comma
 
 
 def like(folder):
-    experiment = recipes.build(recipes.read_config(folder)[1])
+    experiment = experiments.build(runs.read_config(folder)[1])
     state = jax.eval_shape(
-        lambda key: recipes._replay.init_state(
-            key, experiment.learner, experiment.tx, experiment.meta_train
-        ),
+        lambda key: init_state(key, experiment.learner, experiment.tx, experiment.meta_train),
         jax.random.key(0),
     )
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)
@@ -242,7 +241,7 @@ def test_checkpoints_of_a_run_folder(run, tmp_path_factory):
 
 
 def test_a_run_folder_that_is_a_link_or_a_file(tmp_path, run, monkeypatch):
-    monkeypatch.setattr(recipes, "use_all_cores", lambda: None)
+    monkeypatch.setattr(experiments, "use_all_cores", lambda: None)
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")

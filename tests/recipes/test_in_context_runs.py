@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import cli, plots, recipes
-from jaxmeta.recipes._in_context import DarkRoom, KeyToDoor
-from jaxmeta.recipes._in_context_results import _chance, multisets
+from jaxmeta import plots, recipes, runs
+from jaxmeta.command import cli
+from jaxmeta.experiments.domains.environments import DarkRoom, KeyToDoor
 from jaxmeta.recipes.in_context import IN_CONTEXT
-from jaxmeta.training.checkpoint import Checkpoints
+from jaxmeta.runs.checkpoints import Checkpoints
+from jaxmeta.runs.in_context import _chance, multisets
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def test_a_pretrained_agent_on_bandits_and_how_good_its_posterior_is(tmp_path, c
     cli.main(["plot", str(folder)])
     assert (folder / "attention.png").stat().st_size > 5_000
     assert "attention.png" in capsys.readouterr().out
-    view = recipes.attention_of_run(folder)
+    view = runs.attention_of_run(folder)
     assert view.weights.shape == (1, 3, 3) and view.episode.tolist() == [0, 1, 2]
     assert not np.triu(view.weights[0]).any() and (view.weights[0][1:].sum(1) > 0).all()
 
@@ -65,7 +66,7 @@ def test_a_distilled_agent_beside_its_source(tmp_path):
     figure = plots.draw_runs({"run": ([], result)})
     labels = figure.axes[-1].get_legend_handles_labels()[1]
     assert {"best possible", "source learner", "source learner, episode 8"} <= set(labels)
-    view = recipes.attention_of_run(folder)
+    view = runs.attention_of_run(folder)
     assert view.weights.shape == (1, 8, 8)
     np.testing.assert_allclose(view.weights.sum(-1), 1, rtol=1e-5)
     assert not np.triu(view.weights[0], 1).any()
@@ -88,9 +89,9 @@ def test_a_run_with_a_buffer_is_whole_with_its_checkpoints(tmp_path):
     found = Checkpoints(folder).resume(like, like.params)
     assert found.step == 2 and int(found.state.buffer.count) == 5
     assert int(found.state.buffer.oldest) == 2  # One round of two trials.
-    replay = recipes.replay_run(folder, step=1)
+    replay = runs.replay_run(folder, step=1)
     assert replay.task is None and np.isfinite(replay.tasks.loss).all()
-    assert recipes.attention_of_run(folder) is None
+    assert runs.attention_of_run(folder) is None
 
 
 def test_the_given_context_of_a_dark_room(tmp_path):

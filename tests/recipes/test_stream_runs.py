@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 
-from jaxmeta import recipes
+from jaxmeta import recipes, runs
 
 
 def test_a_run_on_streams_from_training_to_the_memory_trace(small_images, tmp_path):
@@ -22,16 +22,16 @@ def test_a_run_on_streams_from_training_to_the_memory_trace(small_images, tmp_pa
         ),
         test_episodes=8,
     )
-    fitted = recipes.train("omniglot-mann-15-strings", recipe, tmp_path)
+    fitted = runs.train("omniglot-mann-15-strings", recipe, tmp_path)
     assert fitted.is_complete
-    result = recipes.evaluate_run(tmp_path)
+    result = runs.evaluate_run(tmp_path)
     assert result["setting"] == "3 classes as strings, 11 steps"
     for row in ("inductive", "untrained", "raw_pixel_nearest_neighbour"):
         assert len(result[row]["by_presentation"]) == 4
         assert 0 <= result[row]["mean"] <= 1
     # Noise has no nearest class, but copying a label that was shown is better than guessing.
     assert result["raw_pixel_nearest_neighbour"]["mean"] > 0.1
-    memory = json.loads((tmp_path / recipes.MEMORY_TRACE).read_text())
+    memory = json.loads((tmp_path / runs.MEMORY_TRACE).read_text())
     assert np.shape(memory["read"]) == np.shape(memory["write"]) == (11, 6)
     np.testing.assert_allclose(np.sum(memory["read"], axis=1), 2, atol=1e-2)  # Two heads.
     assert len(memory["is_right"]) == 11 and set(memory["classes"]) == {0, 1, 2}

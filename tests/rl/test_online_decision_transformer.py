@@ -8,8 +8,8 @@ from jaxmeta import rl
 from jaxmeta.rl._online_decision_transformer import given_windows, trajectory_of
 from jaxmeta.rl._squashed import SquashedGaussian, squashed
 from jaxmeta.rl.updates import imitation_loss
-from jaxmeta.training import fit
-from jaxmeta.training.fit import Validation
+from jaxmeta.runs import fit
+from jaxmeta.training import Validation
 
 KEY = jax.random.key(0)
 PLANE = rl.environments.unit_actions(rl.environments.navigation(horizon=3), 0.1)

@@ -7,8 +7,8 @@ import pytest
 from jaxmeta import networks, rl
 from jaxmeta.rl.agent import Agent, Batch, Replay
 from jaxmeta.rl.distributions import Categorical
-from jaxmeta.training import MetaState, fit, init_state
-from jaxmeta.training.fit import Validation
+from jaxmeta.runs import fit
+from jaxmeta.training import MetaState, Validation, init_state
 
 BANDIT = rl.environments.bernoulli_bandits(2)
 ADVANTAGES = jnp.array([2.0, -1.0, 0.5])

@@ -6,7 +6,8 @@ from PIL import Image
 
 import jaxmeta
 from jaxmeta import datasets, tasks
-from jaxmeta.training import fit, init_state, make_step
+from jaxmeta.runs import fit
+from jaxmeta.training import init_state, make_step
 
 # Image r of class c is all 10 c + r, so an episode tells which rows it is made of.
 CLASSES = {f"c{c}": np.full((6, 3, 3, 1), 10 * c, np.uint8) for c in range(5)}

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmeta import cli, recipes
-from jaxmeta.training import read_metrics
+from jaxmeta import experiments, runs
+from jaxmeta.command import cli
+from jaxmeta.runs import read_metrics
 from jaxmeta.training.processes import join
 
 COMMAND = (
@@ -70,7 +71,7 @@ def ends(processes):
 def alone(run_dir, *more):
     """The same command in this one process, up to the meta-test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "use_all_cores", lambda: None)
+        patch.setattr(experiments, "use_all_cores", lambda: None)
         patch.setattr(cli, "_evaluate", lambda run_dir: None)
         cli.main([*COMMAND, "--run-dir", str(run_dir), *more])
 
@@ -135,7 +136,7 @@ def test_two_processes_go_on_in_two(tmp_path, whole, number, victim):
     assert "inductive" not in out  # The first process alone prints and writes.
     assert_same_run(run, whole)
     found = json.loads((run / "evaluation.json").read_text())["inductive"]["mean"]
-    expected = recipes.evaluate_run(whole)["inductive"]["mean"]
+    expected = runs.evaluate_run(whole)["inductive"]["mean"]
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 

@@ -1,0 +1,7 @@
+"""A recipe's parts, and how an experiment is built of them."""
+
+from jaxmeta.experiments.build import Experiment, build, use_all_cores
+from jaxmeta.experiments.codec import decode, encode
+from jaxmeta.experiments.recipe import Recipe
+
+__all__ = ["Experiment", "Recipe", "build", "decode", "encode", "use_all_cores"]

@@ -1,0 +1,1 @@
+"""What is learned: data and tasks, one file per domain."""

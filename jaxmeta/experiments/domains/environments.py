@@ -1,0 +1,185 @@
+"""Tasks to act in, as frozen dataclasses."""
+
+import dataclasses
+import itertools
+from typing import Literal
+
+import jax.numpy as jnp
+
+from jaxmeta import rl
+from jaxmeta.rl.environment import Environment
+
+
+@dataclasses.dataclass(frozen=True)
+class Bandits:
+    """Bernoulli bandits."""
+
+    n_arms: int = 5
+    """arms"""
+    n_pulls: int = 10
+    """pulls of a trial"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        return rl.environments.bernoulli_bandits(self.n_arms)
+
+    @property
+    def trial(self) -> int:
+        """Episodes of a trial."""
+        return self.n_pulls
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"{self.n_arms} arms, {self.n_pulls} pulls"
+
+
+@dataclasses.dataclass(frozen=True)
+class TabularMdps:
+    """Random MDPs in tables."""
+
+    n_states: int = 10
+    """states"""
+    n_actions: int = 5
+    """actions"""
+    horizon: int = 10
+    """steps of an episode"""
+    trial: int = 10
+    """episodes of a trial"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        return rl.environments.tabular_mdps(self.n_states, self.n_actions, horizon=self.horizon)
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"{self.n_states} states, {self.n_actions} actions, {self.trial} episodes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Navigation:
+    """A point that moves to a goal in the plane."""
+
+    reward: Literal["distance", "squared_distance"] = "distance"
+    """minus which, at every step"""
+    reach: float = 0.1
+    """how far an action of 1 moves the point in each coordinate, which is as far as it may"""
+    horizon: int = 100
+    """steps of an episode"""
+    trial: int = 2
+    """episodes of a trial, for agents with a memory"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        rewards = {
+            "distance": rl.environments.minus_distance,
+            "squared_distance": rl.environments.minus_squared_distance,
+        }
+        world = rl.environments.navigation(reward=rewards[self.reward], horizon=self.horizon)
+        return rl.environments.unit_actions(world, self.reach)
+
+    def teacher(self, state, task):
+        """The action straight towards the goal, for data to begin with."""
+        return jnp.clip((task - state) / self.reach, -1.0, 1.0)
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"navigation, minus {self.reward.replace('_', ' ')}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Locomotion:
+    """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
+
+    robot: Literal["half_cheetah", "ant"] = "half_cheetah"
+    """which"""
+    goal: Literal["direction", "velocity"] = "direction"
+    """what differs from task to task"""
+    backend: Literal["generalized", "spring", "positional", "mjx"] = "generalized"
+    """physics; only generalized and mjx compare with papers"""
+    horizon: int = 200
+    """steps of an episode"""
+    trial: int = 2
+    """episodes of a trial, for agents with a memory"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        worlds = {
+            ("half_cheetah", "direction"): rl.locomotion.half_cheetah_direction,
+            ("half_cheetah", "velocity"): rl.locomotion.half_cheetah_velocity,
+            ("ant", "direction"): rl.locomotion.ant_direction,
+            ("ant", "velocity"): rl.locomotion.ant_velocity,
+        }
+        return worlds[self.robot, self.goal](backend=self.backend, horizon=self.horizon)
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"{self.robot.replace('_', '-')} {self.goal}, Brax {self.backend}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DarkRoom:
+    """A room with a goal that cannot be seen."""
+
+    size: int = 10
+    """cells along a side"""
+    horizon: int = 100
+    """steps of an episode"""
+    start: tuple[int, ...] = (0, 0)
+    """cell in which an episode begins, two numbers"""
+    trial: int = 4
+    """episodes of a trial"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        start = (self.start[0], self.start[-1])
+        return rl.environments.dark_room(self.size, horizon=self.horizon, start=start)
+
+    @property
+    def optimum(self) -> float:
+        """The best return of an episode with the goal known, on average over goals."""
+        total = 0
+        for goal in itertools.product(range(self.size), repeat=2):
+            steps = sum(abs(a - b) for a, b in zip(goal, self.start, strict=True))
+            total += max(self.horizon - max(steps - 1, 0), 0)
+        return total / self.size**2
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"dark room {self.size}x{self.size}, {self.horizon} steps, {self.trial} episodes"
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyToDoor:
+    """A dark room with a key and a door."""
+
+    size: int = 9
+    """cells along a side"""
+    horizon: int = 50
+    """steps of an episode"""
+    start: tuple[int, ...] = (4, 4)
+    """cell in which an episode begins, two numbers"""
+    trial: int = 4
+    """episodes of a trial"""
+
+    def build(self) -> Environment:
+        """The environment."""
+        start = (self.start[0], self.start[-1])
+        return rl.environments.key_to_door(self.size, horizon=self.horizon, start=start)
+
+    @property
+    def optimum(self) -> float:
+        """The best return of an episode: the key and the door."""
+        return 2.0
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        return f"key to door {self.size}x{self.size}, {self.horizon} steps, {self.trial} episodes"
+
+
+Worlds = Bandits | TabularMdps | Navigation | Locomotion | DarkRoom | KeyToDoor

@@ -1,0 +1,68 @@
+"""Images: where they come from, and their few-shot classification."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+from jaxmeta import datasets
+
+# By name, as the command takes it; called with the source.
+DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
+    "glyphs": lambda _: datasets.glyphs(),
+    "omniglot": lambda source: datasets.omniglot(source.data_dir, split=source.split),
+    "cifar_fs": lambda source: datasets.cifar_fs(source.data_dir),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSource:
+    """A data set, its split and its classes."""
+
+    dataset: Literal["glyphs", "omniglot", "cifar_fs"] = "glyphs"
+    """where the images come from"""
+    data_dir: str | None = None
+    """folder with the data set's files; None: see `jaxmeta.datasets`"""
+    split: Literal["vinyals", "random"] = "vinyals"
+    """Omniglot's 1028/172/423 characters, or 1100/100/423 at random"""
+    rotations: bool = True
+    """images turned by right angles are further classes, in training and at test"""
+
+    def splits(self) -> datasets.Splits:
+        """Loads the data set.
+
+        Raises:
+          ValueError: there is no such data set, or it does not take `data_dir` or `split`.
+          FileNotFoundError: its files are not there.
+        """
+        if self.dataset not in DATASETS:
+            raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {self.dataset!r}.")
+        if self.dataset == "glyphs" and self.data_dir is not None:
+            raise ValueError(
+                f"data_dir must be None for glyphs, which come with jaxmeta, got {self.data_dir!r}."
+            )
+        if self.dataset != "omniglot" and self.split != "vinyals":
+            raise ValueError(
+                f"split is of Omniglot; {self.dataset} has one split of its classes, "
+                f"got {self.split!r}."
+            )
+        return DATASETS[self.dataset](self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Images(ImageSource):
+    """Few-shot classification of images."""
+
+    n_way: int = 5
+    """classes per episode at test"""
+    k_shot: int = 1
+    """support images per class at test"""
+    q_queries: int = 15
+    """query images per class at test"""
+    train_n_way: int = 5
+    """classes per episode in training"""
+    train_k_shot: int = 1
+    """support images per class in training"""
+    train_q_queries: int = 15
+    """query images per class in training"""
+    unlabelled: int = 0
+    """further support images per class that come without their label"""

@@ -1,0 +1,53 @@
+"""Streams of images whose labels are shown one step late."""
+
+import dataclasses
+
+from jaxmeta import losses, tasks
+from jaxmeta.datasets import ClassData
+from jaxmeta.episodes import Sample
+from jaxmeta.experiments.domains.images import ImageSource
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams(ImageSource):
+    """Sequences of images whose labels are shown one step late."""
+
+    n_way: int = 5
+    """classes of a sequence"""
+    per_class: int = 10
+    """images of each class"""
+    length: int | None = None
+    """steps; None: all images"""
+    strings: bool = False
+    """labels are strings of five letters, not one-hot"""
+    size: int = 20
+    """side to which the images are made smaller"""
+    max_turn: float = 0.0
+    """largest random turn of an image in training, in radians"""
+    max_shift: float = 0.0
+    """largest random shift of an image in training, as a share of its side"""
+
+    def sample(self, class_data: ClassData, *, training: bool) -> Sample:
+        """Streams of one split."""
+        return tasks.streams(
+            class_data,
+            n_way=self.n_way,
+            per_class=self.per_class,
+            length=self.length,
+            labels=tasks.string_labels if self.strings else tasks.one_hot_labels,
+            rotations=self.rotations,
+            size=self.size,
+            max_turn=self.max_turn if training else 0.0,
+            max_shift=self.max_shift if training else 0.0,
+        )
+
+    @property
+    def is_right(self):
+        """Which steps count as right."""
+        return losses.letters_are_right if self.strings else losses.is_right
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        steps = self.n_way * self.per_class if self.length is None else self.length
+        return f"{self.n_way} classes{' as strings' if self.strings else ''}, {steps} steps"

@@ -1,0 +1,184 @@
+"""Agents that learn a task from the trajectories in their context, as frozen dataclasses."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta import rl
+from jaxmeta.rl.environment import Environment
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionPretrained:
+    """A decision-pretrained transformer."""
+
+    context: int = 100
+    """transitions in a context"""
+    teacher_share: float = 0.0
+    """share of the contexts, from 0 to 1, in which the teacher acts in some steps"""
+    greedy: bool = False
+    """take the likeliest action at test; False draws one"""
+
+    def build(self, net: Any, task: Any, *, given: int = 0, teacher_share=None) -> rl.Agent:
+        """The agent."""
+        return rl.decision_pretrained(
+            net.build(None),
+            task.build(),
+            context=self.context,
+            episodes=task.trial,
+            teacher_share=self.teacher_share if teacher_share is None else teacher_share,
+            greedy=self.greedy,
+            given=given,
+        )
+
+    def make_step(self) -> Callable:
+        """The outer update."""
+        return rl.imitation()
+
+    def optimiser(self, outer: Any) -> optax.GradientTransformation:
+        """The outer optimiser."""
+        return outer.build()
+
+    def metric(self, returns: jax.Array) -> jax.Array:
+        """Of a trial."""
+        return jnp.sum(returns)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlgorithmDistillation:
+    """Algorithm distillation of Q-learning in tables."""
+
+    source_episodes: int = 100
+    """episodes that the source learns for"""
+    rate: float = 1.0
+    """step size of the source"""
+    discount: float = 0.9
+    """of rewards, of the source"""
+    first_value: float = 0.3
+    """value of every action before the source has learned"""
+    exploration: tuple[float, ...] = (0.0, 0.0)
+    """shares of random actions in the first and the last episode of the source"""
+
+    def source(self, environment: Environment) -> Callable:
+        """The learner that is imitated."""
+        return rl.q_learning(
+            environment,
+            episodes=self.source_episodes,
+            rate=self.rate,
+            discount=self.discount,
+            first_value=self.first_value,
+            exploration=(self.exploration[0], self.exploration[-1]),
+        )
+
+    def build(self, net: Any, task: Any) -> rl.Agent:
+        """The agent."""
+        environment = task.build()
+        return rl.algorithm_distillation(
+            net.build(None),
+            environment,
+            source=self.source(environment),
+            source_episodes=self.source_episodes,
+            episodes=task.trial,
+        )
+
+    def make_step(self) -> Callable:
+        """The outer update."""
+        return rl.imitation()
+
+    def optimiser(self, outer: Any) -> optax.GradientTransformation:
+        """The outer optimiser."""
+        return outer.build()
+
+    def metric(self, returns: jax.Array) -> jax.Array:
+        """Of a trial."""
+        return jnp.sum(returns)
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineDecisionTransformer:
+    """An online decision transformer."""
+
+    target_return: float = 30.0
+    """return of a trial asked for at test; the unit of returns to go"""
+    exploration: float = 2.0
+    """how many times as much is asked for in training"""
+    context: int = 20
+    """steps of a window in training, each of three tokens"""
+    test_context: int | None = None
+    """steps of context at test; None: as in training"""
+    hindsight: bool = True
+    """learn from returns achieved; False: from those asked for"""
+    constrained: bool = True
+    """keep the entropy up by its dual; False: likelihood alone"""
+    greedy: bool = False
+    """take the likeliest action at test; False draws one"""
+    dual_rate: float = 1e-4
+    """step size of the dual variable, under Adam"""
+    capacity: int = 1000
+    """trials in the buffer"""
+    offline_trials: int = 1000
+    """trials of given data, of which the best are kept"""
+    most_skill: float = 0.5
+    """largest share of the given data's actions that are a teacher's; drawn for each trial"""
+    offline_rounds: int = 10
+    """rounds before the first roll-out"""
+    updates: int = 100
+    """gradient steps of a round"""
+    windows: int = 64
+    """windows of each gradient step"""
+
+    def build(self, net: Any, task: Any) -> rl.Agent:
+        """The agent."""
+        at_test = self.context if self.test_context is None else self.test_context
+        return rl.online_decision_transformer(
+            net.build(None, 3 * self.context),
+            task.build(),
+            target_return=self.target_return,
+            episodes=task.trial,
+            exploration=self.exploration,
+            at_test=net.build(None, 3 * at_test),
+            hindsight=self.hindsight,
+            constrained=self.constrained,
+            greedy=self.greedy,
+        )
+
+    def rounds(self, task: Any) -> rl.OnlineRounds:
+        """First state and step of the training."""
+        environment = task.build()
+        behaviour = rl.teacher_with_noise(
+            environment,
+            episodes=task.trial,
+            most_skill=self.most_skill,
+            teacher=getattr(task, "teacher", None),
+        )
+        return rl.online_rounds(
+            rl.offline_trials(environment, behaviour, n=self.offline_trials),
+            capacity=self.capacity,
+            offline_rounds=self.offline_rounds,
+            updates=self.updates,
+            windows=self.windows,
+            context=self.context,
+        )
+
+    def optimiser(self, outer: Any) -> optax.GradientTransformation:
+        """The outer optimiser, which takes several steps at each round, and the dual's own."""
+        slower = {
+            "steps": self.updates * outer.steps,
+            "warm_up": self.updates * outer.warm_up,
+            "halve_every": self.updates * outer.halve_every,
+        }
+        return optax.partition(
+            {
+                "net": dataclasses.replace(outer, **slower).build(),
+                "dual": optax.adam(self.dual_rate),
+            },
+            {"policy": "net", "head": "net", "log_temperature": "dual"},
+        )
+
+    def metric(self, returns: jax.Array) -> jax.Array:
+        """Of a trial."""
+        return jnp.sum(returns)

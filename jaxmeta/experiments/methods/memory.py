@@ -1,0 +1,78 @@
+"""The memory family's learners, as frozen dataclasses."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jaxmeta.learners.memory as memory
+from jaxmeta import losses
+from jaxmeta.learner import Learner
+
+
+@dataclasses.dataclass(frozen=True)
+class Mann:
+    """A memory-augmented net, or one of its baselines."""
+
+    controller: Literal["lstm", "feed_forward"] = "lstm"
+    """what reads and writes"""
+    hidden: int = 200
+    """its units"""
+    memory: Literal["lrua", "ntm", "none"] = "lrua"
+    """least recently used access, a neural Turing machine's, or the controller alone"""
+    slots: int = 128
+    """vectors in the memory"""
+    width: int = 40
+    """numbers in each"""
+    heads: int = 4
+    """that read, and for lrua write"""
+    decay: float = 0.99
+    """of the usage (lrua)"""
+    strength: float = 1.0
+    """factor of the cosines (lrua)"""
+    address_before_write: bool = False
+    """compare keys with the memory before this step's writing (lrua)"""
+
+    def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
+        """The learner."""
+        return memory.mann(net.build(None), **self.parts(), loss_fn=loss_fn)
+
+    def parts(self) -> dict[str, Any]:
+        """Controller and memory, as `mann` and `reads_and_writes` take them."""
+        control = memory.lstm if self.controller == "lstm" else memory.feed_forward
+        if self.memory == "lrua":
+            store = memory.lrua(
+                self.slots,
+                self.width,
+                heads=self.heads,
+                decay=self.decay,
+                strength=self.strength,
+                address_before_write=self.address_before_write,
+            )
+        elif self.memory == "ntm":
+            store = memory.ntm(self.slots, self.width, heads=self.heads)
+        else:
+            store = memory.no_memory()
+        return {"controller": control(self.hidden), "memory": store}
+
+
+@dataclasses.dataclass(frozen=True)
+class Snail:
+    """SNAIL."""
+
+    filters: int = 128
+    """of each dense block"""
+
+    def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
+        """The learner."""
+        return memory.snail(net.build(None), filters=self.filters, loss_fn=loss_fn)
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaNetworks:
+    """Meta networks."""
+
+    maker_hidden: int = 20
+    """units of the nets that make the fast weights"""
+
+    def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
+        """The learner."""
+        return memory.meta_networks(net.build(n_outputs), hidden=self.maker_hidden, loss_fn=loss_fn)

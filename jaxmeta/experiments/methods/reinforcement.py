@@ -1,0 +1,123 @@
+"""Agents and their outer updates, as frozen dataclasses."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta import rl
+
+
+@dataclasses.dataclass(frozen=True)
+class Rl2:
+    """RL^2."""
+
+    discount: float = 0.99
+    """of rewards"""
+    gae_lambda: float = 0.3
+    """of the advantages"""
+    update: Literal["ppo", "a2c"] = "ppo"
+    """outer update"""
+    epochs: int = 4
+    """passes over the trials of a step (ppo)"""
+    minibatches: int = 4
+    """of each pass (ppo)"""
+    clip_ratio: float = 0.2
+    """largest change of a probability's ratio that pays (ppo)"""
+    value_weight: float = 0.5
+    """of the values' error"""
+    entropy_weight: float = 0.01
+    """of the policy's entropy"""
+
+    def build(self, net: Any, task: Any) -> rl.Agent:
+        """The agent."""
+        return rl.rl2(
+            net.build(None),
+            task.build(),
+            episodes=task.trial,
+            discount=self.discount,
+            gae_lambda=self.gae_lambda,
+        )
+
+    def make_step(self) -> Callable:
+        """The outer update."""
+        weights = {"value_weight": self.value_weight, "entropy_weight": self.entropy_weight}
+        if self.update == "a2c":
+            return rl.a2c(**weights)
+        return rl.ppo(
+            epochs=self.epochs, minibatches=self.minibatches, clip=self.clip_ratio, **weights
+        )
+
+    def optimiser(self, outer: Any) -> optax.GradientTransformation:
+        """The outer optimiser, which takes several steps at each meta-step."""
+        several = self.epochs * self.minibatches if self.update == "ppo" else 1
+        slower = {"steps": several * outer.steps, "halve_every": several * outer.halve_every}
+        return dataclasses.replace(outer, **slower).build()
+
+    def metric(self, returns: jax.Array) -> jax.Array:
+        """Of a trial."""
+        return jnp.sum(returns)
+
+
+@dataclasses.dataclass(frozen=True)
+class MamlRl:
+    """MAML on trajectories."""
+
+    inner_lr: float = 0.1
+    """step size of the inner loop"""
+    inner_steps: int = 1
+    """policy-gradient steps in training; 0: pretraining on all tasks"""
+    test_inner_lrs: tuple[float, ...] = (0.1, 0.05, 0.05)
+    """step sizes at test"""
+    episodes: int = 20
+    """acted for each step, and after the last"""
+    discount: float = 0.99
+    """of rewards"""
+    gae_lambda: float = 1.0
+    """of the advantages"""
+    inner_loss: Literal["surrogate", "dice", "low_variance_curvature"] = "surrogate"
+    """estimator of the inner gradient"""
+    credit_sampling: bool = False
+    """the gradient through the episodes adapted to"""
+    update: Literal["trpo", "ppo", "gradient"] = "trpo"
+    """outer update; trpo does not use the outer optimiser"""
+    max_kl: float = 0.01
+    """the trust region (trpo)"""
+
+    def build(self, net: Any, task: Any) -> rl.Agent:
+        """The agent."""
+        environment = task.build()
+        losses = {
+            "surrogate": rl.surrogate,
+            "dice": rl.dice,
+            "low_variance_curvature": rl.low_variance_curvature,
+        }
+        return rl.maml_rl(
+            net.build(environment.actions.n_outputs),
+            environment,
+            inner_lr=self.inner_lr,
+            inner_steps=self.inner_steps,
+            episodes=self.episodes,
+            discount=self.discount,
+            gae_lambda=self.gae_lambda,
+            inner_loss=losses[self.inner_loss],
+            credit_sampling=self.credit_sampling,
+            test_inner_lrs=self.test_inner_lrs,
+        )
+
+    def make_step(self) -> Callable:
+        """The outer update."""
+        if self.update == "trpo":
+            return rl.trpo(max_kl=self.max_kl)
+        return rl.a2c() if self.update == "gradient" else rl.ppo(minibatches=1, entropy_weight=0.0)
+
+    def optimiser(self, outer: Any) -> optax.GradientTransformation:
+        """The outer optimiser."""
+        return optax.identity() if self.update == "trpo" else outer.build()
+
+    def metric(self, returns: jax.Array) -> jax.Array:
+        """Return after as many steps as in training, and after one where that is none."""
+        return returns[max(self.inner_steps, 1)]

@@ -1,0 +1,173 @@
+"""The nets of a recipe, as frozen dataclasses: `build(n_outputs)` gives the module."""
+
+import dataclasses
+from typing import Literal
+
+import jax.nn.initializers as init
+
+from jaxmeta import networks, rl
+
+
+@dataclasses.dataclass(frozen=True)
+class Mlp:
+    """The sinusoid net of Finn et al."""
+
+    hidden: tuple[int, ...] = (40, 40)
+    """widths of the hidden layers"""
+    init_scale: float | None = 0.01
+    """standard deviation of the first kernels; None: Glorot's rule"""
+
+    def build(self, n_outputs):
+        """The module."""
+        scale = self.init_scale
+        kernel_init = init.glorot_normal() if scale is None else init.truncated_normal(scale)
+        return networks.mlp(n_outputs, hidden=self.hidden, kernel_init=kernel_init)
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """The unknowns of a quadratic problem as a linear net without bias."""
+
+    init_scale: float = 0.01
+    """standard deviation of the start"""
+
+    def build(self, n_outputs):
+        """The module."""
+        return networks.linear(n_outputs, use_bias=False, init_scale=self.init_scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv4:
+    """Four convolutional blocks."""
+
+    width: int = 64
+    """channels"""
+    strided: bool = False
+    """steps of 2 in place of max-pooling"""
+    spatial_mean: bool = False
+    """average the last map in place of flattening it"""
+    embedding: int | None = None
+    """units of a linear layer after the blocks where there is no head; None: no such layer"""
+
+    def build(self, n_outputs):
+        """The module."""
+        n_outputs = self.embedding if n_outputs is None else n_outputs
+        return networks.conv4(
+            n_outputs, width=self.width, strided=self.strided, spatial_mean=self.spatial_mean
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RelationMaps:
+    """The embedding of relation networks: maps in place of a vector."""
+
+    width: int = 64
+    """channels"""
+
+    def build(self, n_outputs):
+        """The module."""
+        del n_outputs  # Maps have no head.
+        return networks.relation_embedding(width=self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class SigmoidUnits:
+    """The embedding of siamese networks: four convolutional blocks and sigmoid units."""
+
+    units: int = 256
+    """of the last layer; the paper's are 4096"""
+    width: int = 64
+    """channels"""
+
+    def build(self, n_outputs):
+        """The module."""
+        del n_outputs  # Units have no head.
+        return networks.siamese_embedding(self.units, width=self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+    """No net: the pixels as they are."""
+
+    def build(self, n_outputs):
+        """None at all."""
+        del n_outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmented:
+    """Convolutional blocks, a dense layer and a head, the last of them with fast weights."""
+
+    width: int = 64
+    """channels"""
+    conv_blocks: int = 4
+    """convolutional blocks"""
+    hidden: int = 64
+    """units of the dense layer"""
+    n_augmented: int = 2
+    """layers from the last that take fast weights"""
+
+    def build(self, n_outputs):
+        """The module."""
+        return networks.augmented(
+            n_outputs,
+            conv_blocks=self.conv_blocks,
+            width=self.width,
+            hidden=self.hidden,
+            n_augmented=self.n_augmented,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """The memory of a policy."""
+
+    memory: Literal["gru", "lstm", "snail"] = "gru"
+    """what remembers"""
+    hidden: int = 256
+    """its units (gru, lstm)"""
+    filters: int = 32
+    """of a dense block (snail)"""
+
+    def build(self, n_outputs):
+        """The policy."""
+        del n_outputs
+        if self.memory == "snail":
+            return rl.snail(filters=self.filters)
+        return (rl.gru if self.memory == "gru" else rl.lstm)(self.hidden)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """The transformer over a set of transitions."""
+
+    width: int = 32
+    """numbers per transition inside"""
+    layers: int = 4
+    """layers of attention"""
+    heads: int = 1
+    """heads of the attention"""
+
+    def build(self, n_outputs):
+        """The net."""
+        del n_outputs
+        return rl.context_reader(width=self.width, layers=self.layers, heads=self.heads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Causal:
+    """The causal transformer as a memory."""
+
+    width: int = 64
+    """numbers per step inside"""
+    layers: int = 2
+    """layers of attention"""
+    heads: int = 2
+    """heads of the attention"""
+
+    def build(self, n_outputs, context=None):
+        """The policy."""
+        del n_outputs
+        return rl.transformer(
+            width=self.width, layers=self.layers, heads=self.heads, context=context
+        )

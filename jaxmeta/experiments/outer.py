@@ -1,0 +1,69 @@
+"""The outer loop of a recipe."""
+
+import dataclasses
+from typing import Literal
+
+import optax
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """The outer loop."""
+
+    steps: int = 10000
+    """meta-steps"""
+    meta_batch_size: int = 4
+    """tasks per meta-step"""
+    outer_lr: float = 1e-3
+    """rate of the outer optimiser"""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """outer optimiser; Reptile's is sgd"""
+    schedule: Literal["constant", "linear", "cosine", "halving"] = "constant"
+    """the rate over the run: constant, to zero linearly or by a cosine, or halved at intervals"""
+    warm_up: int = 0
+    """meta-steps over which the rate first rises from zero; the schedule follows"""
+    clip: float | None = None
+    """largest norm of the meta-gradient; None: no limit"""
+    halve_every: int = 2000
+    """meta-steps between two halvings"""
+    steps_per_call: int = 10
+    """meta-steps in one compiled call"""
+    validate_every: int = 500
+    """meta-steps between two evaluations on meta_val"""
+    validation_episodes: int = 200
+    """episodes of each"""
+    seed: int = 0
+    """seed of everything"""
+
+    def check(self) -> None:
+        """Raises a `ValueError` that names a count below 1."""
+        counts = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
+        for name in (*counts, "validation_episodes", "halve_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}.")
+
+    def build(self) -> optax.GradientTransformation:
+        """The optax transformation.
+
+        Raises:
+          ValueError: a count is below 1, or the warm-up leaves no steps to the schedule.
+        """
+        self.check()
+        if not 0 <= self.warm_up < self.steps:
+            raise ValueError(
+                f"warm_up must be >= 0 and below steps ({self.steps}), got {self.warm_up}."
+            )
+        steps = self.steps - self.warm_up
+        rate = {
+            "constant": optax.constant_schedule(self.outer_lr),
+            "linear": optax.linear_schedule(self.outer_lr, 0.0, steps),
+            "cosine": optax.cosine_decay_schedule(self.outer_lr, steps),
+            "halving": optax.exponential_decay(
+                self.outer_lr, self.halve_every, 0.5, staircase=True
+            ),
+        }[self.schedule]
+        if self.warm_up:
+            rise = optax.linear_schedule(0.0, self.outer_lr, self.warm_up)
+            rate = optax.join_schedules([rise, rate], [self.warm_up])
+        tx = optax.adam(rate) if self.optimiser == "adam" else optax.sgd(rate)
+        return tx if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), tx)

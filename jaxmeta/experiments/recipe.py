@@ -1,0 +1,135 @@
+"""What a recipe is made of: frozen dataclasses, every field of which the command line can set."""
+
+import dataclasses
+import math
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import tyro
+
+from jaxmeta.experiments.domains.environments import Worlds
+from jaxmeta.experiments.domains.images import Images
+from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Sinusoid
+from jaxmeta.experiments.domains.streams import Streams
+from jaxmeta.experiments.methods.gradient import (
+    Anil,
+    Cavia,
+    Imaml,
+    LearnedOptimizer,
+    Maml,
+    MamlPlusPlus,
+    MetaLstm,
+    MetaSgd,
+    Reptile,
+)
+from jaxmeta.experiments.methods.hyper import Conditional, Hypernetwork, HyperTransformer
+from jaxmeta.experiments.methods.in_context import (
+    AlgorithmDistillation,
+    DecisionPretrained,
+    OnlineDecisionTransformer,
+)
+from jaxmeta.experiments.methods.memory import Mann, MetaNetworks, Snail
+from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge, Siamese
+from jaxmeta.experiments.methods.reinforcement import MamlRl, Rl2
+from jaxmeta.experiments.nets import (
+    Augmented,
+    Causal,
+    Conv4,
+    Linear,
+    Memory,
+    Mlp,
+    Pixels,
+    Reader,
+    RelationMaps,
+    SigmoidUnits,
+)
+from jaxmeta.experiments.outer import Outer
+
+Agents = Rl2 | MamlRl | DecisionPretrained | AlgorithmDistillation | OnlineDecisionTransformer
+
+# What is known of a paper is no setting: the command does not take it.
+_ONLY_HERE = (tyro.conf.Fixed, tyro.conf.Suppress)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One experiment: what the paper did, and what is done here."""
+
+    paper: Annotated[str, *_ONLY_HERE]
+    """paper and setting"""
+    published: Annotated[str, *_ONLY_HERE]
+    """the number to reach; "none" where there is none"""
+    changes: Annotated[str, *_ONLY_HERE]
+    """what this recipe changes against the paper"""
+    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
+    net: (
+        Mlp
+        | Linear
+        | Conv4
+        | RelationMaps
+        | SigmoidUnits
+        | Pixels
+        | Augmented
+        | Memory
+        | Causal
+        | Reader
+    )
+    learner: (
+        Maml
+        | Anil
+        | MetaSgd
+        | Reptile
+        | MamlPlusPlus
+        | Cavia
+        | Imaml
+        | MetaLstm
+        | LearnedOptimizer
+        | Prototypical
+        | Matching
+        | Siamese
+        | Relation
+        | Ridge
+        | HyperTransformer
+        | Hypernetwork
+        | Conditional
+        | Mann
+        | Snail
+        | MetaNetworks
+        | Agents
+    )
+    outer: Outer = dataclasses.field(default_factory=Outer)
+    test_episodes: int = 600
+    """episodes of the meta-test"""
+    curve_episodes: int = 200
+    """episodes of each point of the adaptation curves"""
+
+
+def check_choices(config: Any) -> None:
+    """Every field of a config, and of those in it, that takes one of several words has one of them.
+
+    Raises:
+      ValueError: one does not; names it and the words.
+    """
+    for name, type_ in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(value):
+            check_choices(value)
+        elif get_origin(type_) is Literal and value not in get_args(type_):
+            words = ", ".join(map(str, get_args(type_)))
+            raise ValueError(f"{name} must be one of {words}, got {value!r}.")
+
+
+def check_numbers(config: Any) -> None:
+    """Every number of a config, and of those in it, is finite and fits 32 bits.
+
+    Raises:
+      ValueError: one does not; names it.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check_numbers(value)
+        for number in value if isinstance(value, tuple) else [value]:
+            if isinstance(number, int) and abs(number) >= 2**31:
+                raise ValueError(f"{field.name} must be below 2**31, got {number}.")
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{field.name} must be finite, got {number}.")

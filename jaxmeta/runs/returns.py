@@ -1,0 +1,129 @@
+"""The meta-test of an agent: returns and regret."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import rl
+from jaxmeta.experiments.build import Experiment
+from jaxmeta.experiments.domains.environments import Bandits
+from jaxmeta.experiments.methods.reinforcement import MamlRl
+from jaxmeta.experiments.recipe import Recipe
+from jaxmeta.rl import bandits
+from jaxmeta.runs.in_context import beside_returns
+from jaxmeta.training.evaluate import over_episodes
+
+METRIC = "return"
+SCALES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of UCB1's bound, of which the best is reported
+TOGETHER = 200  # tasks, by vmap
+
+
+def return_results(
+    recipe: Recipe, experiment: Experiment, params: Any, start: Any, key: jax.Array, n_tasks: int
+) -> dict[str, Any]:
+    """Returns of an agent and of fresh parameters in the same tasks.
+
+    Of agents with inner steps after each of them; of agents with a memory by episode of the trial;
+    on bandits the regret of each pull, beside that of the strategies of `rl.bandits`.
+    """
+    config = recipe.learner
+    setting, sample = next(iter(experiment.meta_test.items()))
+
+    def score(params):
+        return rl.evaluate_returns(
+            experiment.learner,
+            params,
+            sample,
+            n_episodes=n_tasks,
+            key=key,
+            metric=config.metric,
+            episodes_at_once=20 if isinstance(config, MamlRl) else TOGETHER,
+        )
+
+    trained, untrained = score(params), score(start)
+    results: dict[str, Any] = {
+        "return": _summary(trained.mean, trained.interval, n_tasks),
+        "untrained": _summary(untrained.mean, untrained.interval, n_tasks),
+    }
+    if isinstance(config, MamlRl):
+        results["adaptation"] = {
+            name: [
+                {"inner_steps": steps} | _summary(mean, interval, n_tasks)
+                for steps, (mean, interval) in enumerate(zip(r.at, r.at_interval, strict=True))
+            ]
+            for name, r in ((setting, trained), ("untrained", untrained))
+        }
+    elif isinstance(recipe.task, Bandits):
+        agent = _agent_regret(experiment.learner, params)
+        results |= _regrets(recipe.task, agent, sample, key, n_tasks)
+    else:
+        results["by_episode"] = {
+            name: {"mean": r.at.tolist(), "interval": r.at_interval.tolist()}
+            for name, r in (("trained", trained), ("untrained", untrained))
+        }
+    results |= beside_returns(recipe, params, sample, key, n_tasks)
+    return results
+
+
+def _agent_regret(agent, params):
+    def regret(key, arms):
+        return bandits.expected_regret(arms, agent.test(params, key, arms).trajectories.action)
+
+    return regret
+
+
+def _regrets(task, agent, sample, key, n_tasks):
+    """Expected regret at each pull, and expected rewards in all, by strategy."""
+
+    def curves(regret):
+        def one(scale, key):
+            key_task, key_play = jax.random.split(key)
+            arms = sample(key_task)
+            return regret(scale, key_play, arms), task.n_pulls * jnp.max(arms)
+
+        compiled = over_episodes(one, n_tasks, min(TOGETHER, n_tasks))
+
+        def run(scale, key):
+            regrets, most = compiled(jnp.float32(scale), key)
+            regrets, most = np.asarray(regrets, np.float64), np.asarray(most, np.float64)
+            return regrets, most - regrets[:, -1]
+
+        return run
+
+    def played(strategy):
+        def regret(scale, key, arms):
+            pulled = bandits.play(strategy(scale), key, arms, task.n_pulls)
+            return bandits.expected_regret(arms, pulled)
+
+        return curves(regret)
+
+    strategies = {
+        "agent": curves(lambda _, key, arms: agent(key, arms)),
+        "Thompson sampling": played(lambda _: bandits.thompson),
+        "UCB1": played(bandits.ucb1),
+        "greedy": played(lambda _: bandits.greedy),
+    }
+    key_scale = jax.random.fold_in(key, n_tasks)  # Other tasks than those of the test.
+    ucb1 = max(SCALES, key=lambda scale: strategies["UCB1"](scale, key_scale)[1].mean())
+    regret, expected = {}, {}
+    for name, strategy in strategies.items():
+        values, rewards = strategy(ucb1, key)
+        width = 1.96 / np.sqrt(n_tasks)
+        regret[name] = {
+            "mean": values.mean(0).tolist(),
+            "interval": (width * values.std(0)).tolist(),
+        }
+        expected[name] = _summary(rewards.mean(), width * rewards.std(), n_tasks)
+    if task.n_pulls <= bandits.MOST_PULLS:
+        best = bandits.bayes_optimal(task.n_arms, task.n_pulls)
+        # The largest of n draws from U[0, 1] is n / (n + 1) on average.
+        lost = np.cumsum(task.n_arms / (task.n_arms + 1) - best)
+        regret["Bayes optimum"] = {"mean": lost.tolist(), "interval": [0.0] * len(best)}
+        expected["Bayes optimum"] = {"mean": float(best.sum()), "interval": 0.0}
+    return {"regret": regret, "expected_reward": expected, "ucb1_scale": ucb1}
+
+
+def _summary(mean, interval, n_tasks):
+    return {"mean": float(mean), "interval": float(interval), "n_episodes": n_tasks}

@@ -1,0 +1,169 @@
+"""A run folder: train a recipe into it, read what is in it."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxmeta.experiments.build import Experiment, build
+from jaxmeta.experiments.codec import TYPE, decode, encode
+from jaxmeta.experiments.recipe import Recipe
+from jaxmeta.runs.checkpoints import Checkpoints, newest_record
+from jaxmeta.runs.fit import Fitted, fit
+from jaxmeta.runs.folder import CONFIG
+from jaxmeta.runs.settings import config_differences
+from jaxmeta.runs.untagged import tagged
+from jaxmeta.training import init_state
+
+# Streams of the seed that training, meta-test and the adaptation curves draw from.
+TRAINING, META_TEST = 0, 1
+# Fields of a recipe that a later release may word otherwise.
+TEXTS = ("paper", "published", "changes")
+
+
+def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = False) -> Fitted:
+    """Trains a recipe into a run folder.
+
+    A resumed run has the fields it was started with, of which `outer.steps` alone may grow: its
+    rate then follows the schedule of that many steps.
+
+    Raises:
+      ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
+        other fields; names them.
+    """
+    run_dir = Path(run_dir)
+    config = _config_before(run_dir) if resume else None
+    if config is None:
+        config = {"recipe": name, "fields": encode(recipe), "versions": versions()}
+    else:
+        before = _parse(config)
+        _compare(run_dir, before, (name, recipe))
+        recipe = dataclasses.replace(recipe, **{text: getattr(before[1], text) for text in TEXTS})
+        # In the words it has: another release may have other fields.
+        fields = config["fields"]
+        longer = {**fields["outer"], "steps": recipe.outer.steps}
+        config = {**config, "fields": {**fields, "outer": longer}}
+    experiment = build(recipe)
+    outer = recipe.outer
+    return fit(
+        experiment.learner,
+        experiment.tx,
+        experiment.meta_train,
+        key=stream(recipe, TRAINING),
+        steps=outer.steps,
+        meta_batch_size=outer.meta_batch_size,
+        run_dir=run_dir,
+        validation=experiment.validation,
+        resume=resume,
+        config=config,
+        steps_per_call=outer.steps_per_call,
+        tasks_at_once=experiment.tasks_at_once,
+        devices=experiment.devices,
+        make_step=experiment.make_step,
+        init_state=experiment.init_state,
+    )
+
+
+def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
+    """Name and fields of the recipe a run folder was trained with.
+
+    Raises:
+      FileNotFoundError: the folder holds no run.
+      ValueError: its config is not readable.
+    """
+    path = Path(run_dir) / CONFIG
+    if not path.exists():
+        raise FileNotFoundError(f"{run_dir} holds no run: there is no {CONFIG} in it.")
+    try:
+        return _parse(json.loads(path.read_bytes()))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not the config of a run: {error}") from error
+
+
+def _config_before(run_dir):
+    """The config of a run to be resumed, as JSON gives it; or None where none has begun.
+
+    That in the newest checkpoint comes first, as the file beside it may be damaged.
+    """
+    if config := newest_record(run_dir).get("config"):
+        return config
+    try:
+        read_config(run_dir)
+    except (FileNotFoundError, ValueError):
+        return None
+    return json.loads((run_dir / CONFIG).read_bytes())
+
+
+def _compare(run_dir, before, now):
+    """Refuses to resume with another recipe or other fields, before anything is built."""
+    (name, old), (new_name, new) = before, now
+    found = [] if name == new_name else [f"the recipe is {new_name!r}"]
+    old, new = (
+        encode(dataclasses.replace(recipe, **dict.fromkeys(TEXTS, ""))) for recipe in (old, new)
+    )
+    steps = old["outer"]["steps"], new["outer"]["steps"]
+    found += config_differences(old, new, steps=steps if steps[1] > steps[0] else None)
+    if found:
+        raise ValueError(
+            f"{run_dir} holds a run of recipe {name!r} with other fields: {'; '.join(found)}. "
+            "Resume it with the fields it was started with, of which steps alone may grow, or "
+            "choose another folder."
+        )
+
+
+def _parse(config):
+    """Name and recipe.
+
+    Raises:
+      ValueError: it is not the config of a recipe's run.
+    """
+    try:
+        name, fields = config["recipe"], config["fields"]
+        if TYPE not in fields:
+            fields = tagged(name, fields)
+        return name, decode(Recipe, fields, "recipe")
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it has no recipe and fields ({error!r})") from error
+
+
+class Best(NamedTuple):
+    """The best parameters of a run, and what they were trained with."""
+
+    experiment: Experiment
+    start: Any  # fresh parameters of the same shapes
+    params: Any
+    step: int  # of the best validation
+    trained: int  # meta-steps done in all
+
+
+def load_best(run_dir: str | Path, recipe: Recipe) -> Best:
+    """Builds the recipe of a run and restores its best parameters by validation.
+
+    Raises:
+      FileNotFoundError: the folder holds no validated checkpoint.
+    """
+    with closing(Checkpoints(run_dir)) as checkpoints:
+        step, trained = checkpoints.best_step(), checkpoints.last_step()
+        if step is None or trained is None:
+            raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
+        experiment = build(recipe)
+        key = stream(recipe, META_TEST)
+        start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
+        return Best(experiment, start, checkpoints.restore_best(start), step, trained)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    names = ("jaxmeta", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return found | {"python": platform.python_version(), "backend": jax.default_backend()}
+
+
+def stream(recipe: Recipe, number: int) -> jax.Array:
+    """One of the independent streams of a recipe's seed."""
+    return jax.random.fold_in(jax.random.key(recipe.outer.seed), number)
