@@ -9,6 +9,7 @@ mean of a contrast for each channel, goes through HSV for saturation, and has ne
 affine maps over random ranges.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -120,10 +121,24 @@ def random_erasing(
         inside = (top <= rows) & (rows < top + sides[0])
         inside &= (left <= columns) & (columns < left + sides[1])
         inside &= jax.random.bernoulli(key_hit, probability)
-        noise = jax.random.uniform(key_noise, x.shape, x.dtype)
-        return jnp.where(inside[..., None], noise, x)
+        return jnp.where(inside[..., None], _noise(key_noise, x.shape).astype(x.dtype), x)
 
     return erase
+
+
+def _noise(key, shape):
+    """Uniform float32 in `[0, 1)`.
+
+    JAX's generator took nine tenths of the time of an erasing, for numbers that only have to look
+    like noise. This is a hash of 32 bits ("lowbias32", https://github.com/skeeto/hash-prospector,
+    public domain) of each value's place, from a start that the key draws.
+    """
+    place = jax.lax.iota(jnp.uint32, math.prod(shape))
+    bits = jax.random.bits(key) + place * jnp.uint32(0x9E3779B9)  # 2^32 by the golden ratio
+    bits = (bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D)
+    bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
+    bits ^= bits >> 16
+    return ((bits >> 8).astype(jnp.float32) * 2.0**-24).reshape(shape)
 
 
 def check_picture(x: jax.Array, name: str, *, floating: bool = False) -> None:

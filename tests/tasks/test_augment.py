@@ -85,6 +85,25 @@ def test_erasing_fills_one_rectangle():
     assert (tall[..., 0] != 2).sum() == 40 * round(np.sqrt(1200 / 4))
 
 
+def test_the_noise_of_an_erasing_is_uniform_and_unlike_its_neighbours():
+    picture = np.full((64, 64, 3), 2.0, np.float32)
+    whole = tasks.random_erasing(probability=1.0, area=(1.0, 1.0), aspect=(1.0, 1.0))
+    noise = many(whole, picture, 40)
+    counts, _ = np.histogram(noise, 50, (0, 1))
+    expected = noise.size / 50
+    # Chi squared of 49 degrees of freedom: mean 49, standard deviation 9.9.
+    assert counts.sum() == noise.size and ((counts - expected) ** 2 / expected).sum() < 49 + 4 * 9.9
+    centred = noise - 0.5
+    for one, other in (
+        (centred[:, 1:], centred[:, :-1]),
+        (centred[:, :, 1:], centred[:, :, :-1]),
+        (centred[..., 1:], centred[..., :-1]),
+        (centred[1:], centred[:-1]),  # Pictures of other keys.
+    ):
+        correlation = 12 * (one * other).mean()
+        assert abs(correlation) < 4.5 / np.sqrt(one.size)
+
+
 def test_colours_against_numpy():
     change = tasks.colour_jitter(brightness=0.5, contrast=0.3, saturation=0.9)
     for seed in range(5):
