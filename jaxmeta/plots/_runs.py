@@ -121,7 +121,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         learning_curves(records, metric=validated_by, axes=panels[1], label=name)
         if metric == "mean squared error":
             panels[1].set_yscale("log")
-        if metric == "return":
+        if result and metric == "return":
             panels[0].set_ylabel(f"minus the {result.get('trained_on', 'return')} in training")
     for number, name in enumerate(runs):
         if name in adapting:
