@@ -105,7 +105,7 @@ plt.show()
 # ## Acting
 #
 # Drawn from the posterior, the actions are those of Thompson sampling; `greedy=True` takes the likeliest
-# one. In so few pulls that is better, and the best there is lies a little above.
+# one. In so few pulls that is better, and close to the best there is.
 
 # %%
 thrifty = rl.decision_pretrained(reader, bandit, context=PULLS, episodes=PULLS, greedy=True)

@@ -185,7 +185,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         )
         if metric == "mean squared error":
             panels[1].set_yscale("log")
-        if metric == "return":
+        if result and metric == "return":
             panels[0].set_ylabel(f"minus the {result.get('trained_on', 'return')} in training")
     for number, (name, result) in enumerate(evaluations.items()):
         label, colour = (name, f"C{list(runs).index(name)}") if several else ("", None)

@@ -49,13 +49,13 @@ _DISTILLED = Recipe(
     net=Causal(width=32),
     learner=AlgorithmDistillation(),
     outer=Outer(
-        steps=4_000,
+        steps=1_500,
         meta_batch_size=16,
-        outer_lr=2e-3,
+        outer_lr=3e-3,
         schedule="cosine",
         clip=1.0,
-        steps_per_call=20,
-        validate_every=400,
+        steps_per_call=15,
+        validate_every=150,
         validation_episodes=200,
     ),
     test_episodes=1_000,
@@ -67,9 +67,11 @@ _ROOM_ROUNDS = Recipe(
     changes=_ROUNDS,
     task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=4),
     net=Causal(width=32),
-    learner=OnlineDecisionTransformer(target_return=50.0, exploration=1.2, context=80),
+    learner=OnlineDecisionTransformer(
+        target_return=50.0, exploration=1.2, context=40, updates=50, windows=16
+    ),
     outer=Outer(
-        steps=40,
+        steps=60,
         meta_batch_size=16,
         outer_lr=1e-3,
         warm_up=2,

@@ -47,7 +47,7 @@ class TrajectoryBuffer(NamedTuple):
 
     trajectories: Trajectory  # [C, ...]
     oldest: jax.Array  # int32, place that the next trajectory is put in
-    count: jax.Array  # type: ignore[assignment]  # int32, trajectories in the buffer
+    size: jax.Array  # int32, trajectories in the buffer
 
     @staticmethod
     def filled(trajectories: Trajectory, capacity: int) -> "TrajectoryBuffer":
@@ -115,8 +115,8 @@ class TrajectoryBuffer(NamedTuple):
     def advance(self, n: jax.Array | int) -> "TrajectoryBuffer":
         """Takes the next n places for filled."""
         oldest = (self.oldest + n) % self.capacity
-        count = jnp.minimum(self.count + n, self.capacity)
-        return self._replace(oldest=jnp.int32(oldest), count=jnp.int32(count))
+        size = jnp.minimum(self.size + n, self.capacity)
+        return self._replace(oldest=jnp.int32(oldest), size=jnp.int32(size))
 
     def sample(self, key: jax.Array, *, n: int, length: int) -> Windows:
         """Windows `[n, length, ...]`, each beginning at a step drawn evenly from all steps.
@@ -124,7 +124,7 @@ class TrajectoryBuffer(NamedTuple):
         So a trajectory is drawn in proportion to its length. The return to go is summed anew, in
         hindsight, from the rewards achieved.
         """
-        is_filled = jnp.arange(self.capacity) < self.count
+        is_filled = jnp.arange(self.capacity) < self.size
         lengths = jnp.where(is_filled, self.trajectories.length, 0)
         ends = jnp.cumsum(lengths)
         step = jax.random.randint(key, (n,), 0, ends[-1])

@@ -78,11 +78,9 @@ def online_decision_transformer(
             raise ValueError(f"{name} must be finite and not 0, got {number}.")
     actions, length = environment.actions, episodes * environment.horizon
     is_discrete = isinstance(actions, Discrete)
-    if isinstance(actions, Discrete):
-        default_entropy, n_outputs = 0.1 * math.log(actions.n), actions.n_outputs
-    else:
-        default_entropy, n_outputs = -float(actions.n_outputs), 2 * actions.n_outputs
-    target_entropy = default_entropy if target_entropy is None else target_entropy
+    n_outputs = actions.n_outputs if is_discrete else 2 * actions.n_outputs
+    if target_entropy is None:
+        target_entropy = 0.1 * math.log(n_outputs) if is_discrete else -n_outputs / 2
     width = len(actions.nothing())
 
     def token(kind, *, to_go=None, observation=None, action=None, size):

@@ -87,7 +87,7 @@ def test_a_run_with_a_buffer_is_whole_with_its_checkpoints(tmp_path):
     parts = (experiment.learner, experiment.tx, experiment.meta_train)
     like = experiment.init_state(key, *parts)
     found = Checkpoints(folder).resume(like, like.params)
-    assert found.step == 2 and int(found.state.buffer.count) == 5
+    assert found.step == 2 and int(found.state.buffer.size) == 5
     assert int(found.state.buffer.oldest) == 2  # One round of two trials.
     replay = runs.replay_run(folder, step=1)
     assert replay.task is None and np.isfinite(replay.tasks.loss).all()

@@ -77,10 +77,10 @@ def test_the_best_are_kept_and_then_first_in_first_out():
     once = jax.jit(TrajectoryBuffer.insert)(buffer, new)
     assert content(once) == {best_first[0], 10, 11}  # The two worst of the best have gone.
     twice = once.insert(trajectories(seed=2, lengths=np.array([5, 4])))
-    assert content(twice) == {11, 20, 21} and int(twice.count) == 3
+    assert content(twice) == {11, 20, 21} and int(twice.size) == 3
     # Where there is room, nothing goes.
     roomy = TrajectoryBuffer.filled(given, 6).insert(new)
-    assert int(roomy.count) == 6 and content(roomy) == {0, 1, 2, 3, 10, 11}
+    assert int(roomy.size) == 6 and content(roomy) == {0, 1, 2, 3, 10, 11}
     assert content(roomy.insert(new)) >= set(best_first[:2])
 
 
@@ -110,7 +110,7 @@ def test_a_million_transitions_stay_in_their_bytes():
     before = buffer.nbytes
     for _ in range(3):
         buffer = insert(buffer, one)
-    assert buffer.nbytes == before and int(buffer.count) == 4
+    assert buffer.nbytes == before and int(buffer.size) == 4
 
 
 def test_impossible_buffers_are_refused():

@@ -186,7 +186,7 @@ def test_offline_rounds_leave_the_buffer_and_online_ones_fill_it():
         assert np.isfinite(info.loss).all()
         is_same = jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), state.buffer, first))
         assert is_same == (number < 2)
-    assert int(state.step) == 4 and int(state.buffer.count) == 5
+    assert int(state.step) == 4 and int(state.buffer.size) == 5
     assert int(state.buffer.oldest) == 4  # Two rounds of two trials, from place 0 on.
 
 
@@ -233,7 +233,7 @@ def test_a_run_with_a_buffer_resumes_bit_for_bit(tmp_path):
     run("cut", 2)
     cut = run("cut", 6, resume=True)
     jax.tree.map(np.testing.assert_array_equal, cut.state, whole.state)
-    assert int(cut.state.step) == 6 and int(cut.state.buffer.count) == 5
+    assert int(cut.state.step) == 6 and int(cut.state.buffer.size) == 5
     assert (tmp_path / "cut/metrics.jsonl").read_text() == (
         tmp_path / "whole/metrics.jsonl"
     ).read_text()
