@@ -19,7 +19,6 @@ HEAD = (
 HEADLINE_HEAD = "| meta-step | jaxmeta, ms | fastest PyTorch, ms | times |\n|---|---|---|---|"
 HEADLINE = {
     "sinusoid-1": "MAML on sinusoids, 25 tasks, 1 inner step",
-    "conv4-4": "MAML, second order, Conv4-64, 4 tasks",
     "conv4-16": "MAML, second order, Conv4-64, 16 tasks",
     "conv4-16-first-order": "MAML, first order, Conv4-64, 16 tasks",
     "mann": "MANN, 16 streams of 50 steps",
