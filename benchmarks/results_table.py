@@ -2,7 +2,7 @@
 
     python benchmarks/results_table.py
 
-Prints README's headline and the table of `docs/results.md`; `tests/test_readme.py` holds both pages
+Writes README's headline and the table of `docs/results.md`; `tests/test_readme.py` holds both pages
 to them.
 """
 
@@ -139,5 +139,15 @@ def _number(result, row):
     return f"{100 * result[row]['mean']:.1f} ± {100 * result[row]['interval']:.1f}"
 
 
+def put(page: Path, new: str) -> None:
+    """Writes a table in the place of the one with the same head."""
+    lines = page.read_text().split("\n")
+    first = lines.index(new.split("\n")[0])
+    last = next(n for n in range(first, len(lines)) if not lines[n].startswith("|"))
+    page.write_text("\n".join([*lines[:first], new, *lines[last:]]))
+
+
 if __name__ == "__main__":
-    print(headline(), table(), sep="\n\n")
+    root = Path(__file__).resolve().parents[1]
+    put(root / "README.md", headline())
+    put(root / "docs/results.md", table())
