@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from jaxmeta.datasets._class_folders import class_folders, is_hidden
+from jaxmeta.datasets._pictures import upright
+
 MOST_PIXELS = 2**27  # of a picture; 134 million, 400 MB once decoded
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -28,7 +31,8 @@ def as_array(pictures: Sequence[str | Path | Image.Image], shape: tuple[int, ...
     proportions of `shape` and resized (bilinear, with antialiasing).
 
     Args:
-      pictures: files or PIL images of any mode.
+      pictures: files or PIL images of any mode but those without a known range, 32 bits and
+        floats.
       shape: `(H, W, C)` with C 1 (grey) or 3 (RGB).
 
     Raises:
@@ -59,23 +63,11 @@ def _converted(image, shape, name):
     try:
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"it has {image.width} x {image.height} pixels")
-        image = _upright(image, "L" if shape[2] == 1 else "RGB")
+        image = upright(image).convert("L" if shape[2] == 1 else "RGB")
         image = ImageOps.fit(image, shape[1::-1], Image.Resampling.BILINEAR)
     except Exception as error:
         raise ValueError(f"{name} is not a picture that can be read: {error}.") from error
     return np.asarray(image, np.uint8).reshape(shape)
-
-
-def _upright(image, mode):
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":  # More than 8 bits; convert() would clip.
-        values = np.asarray(image, np.float64)
-        top = 65535 if image.mode.startswith("I;16") or values.max() > 255 else 255
-        image = Image.fromarray((np.clip(values / top, 0, 1) * 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
 
 
 def folder_of_classes(path: str | Path) -> tuple[list[Path], list[str]]:
@@ -83,20 +75,11 @@ def folder_of_classes(path: str | Path) -> tuple[list[Path], list[str]]:
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it has no pictures in folders of classes.
+      ValueError: it has no pictures in folders of classes, or a file there is none; names it.
     """
-    root = _folder(path)
-    files, names = [], []
-    for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
-        found = _pictures_in(folder)
-        files += found
-        names += [folder.name] * len(found)
-    if not files:
-        raise ValueError(
-            f"{path} must hold a folder of pictures for each class, such as {path}/cat/1.jpg; "
-            f"none was found ({', '.join(SUFFIXES)})."
-        )
-    return files, names
+    classes = class_folders(Path(path))
+    files = [file for found in classes.values() for file in found]
+    return files, [name for name, found in classes.items() for _ in found]
 
 
 def folder_of_pictures(path: str | Path) -> list[Path]:
@@ -108,7 +91,9 @@ def folder_of_pictures(path: str | Path) -> list[Path]:
     """
     if Path(path).is_file():
         return [Path(path)]
-    files = sorted(file for file in _folder(path).rglob("*") if _is_picture(file))
+    root = _folder(path)
+    there = (file for file in root.rglob("*") if not is_hidden(file.relative_to(root)))
+    files = sorted(file for file in there if _is_picture(file))
     if not files:
         raise ValueError(f"{path} holds no pictures ({', '.join(SUFFIXES)}).")
     return files
@@ -121,9 +106,5 @@ def _folder(path):
     return path
 
 
-def _pictures_in(folder):
-    return sorted(file for file in folder.iterdir() if _is_picture(file))
-
-
 def _is_picture(file):
-    return file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+    return file.suffix.lower() in SUFFIXES and file.is_file()

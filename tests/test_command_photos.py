@@ -139,7 +139,7 @@ def test_a_mistake_gives_one_line(photos, tmp_path, capsys):
     support, query = photos / "support", photos / "query"
     assert "give one of" in fails(["predict", "--query", query], capsys)
     assert "holds no model" in fails(["predict", "--model", tmp_path, "--query", query], capsys)
-    assert "not a folder" in fails(["predict", "--support", "x", "--query", query], capsys)
+    assert "there is no folder x" in fails(["predict", "--support", "x", "--query", query], capsys)
     assert "holds no run" in fails(["export", tmp_path], capsys)
     out = tmp_path / "out"
     assert "at least two classes" in fails(

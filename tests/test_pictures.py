@@ -32,7 +32,7 @@ def test_exif_turns_the_picture(tmp_path):
         (Image.new("1", (2, 2), 1), (255, 255, 255)),
         (Image.new("CMYK", (2, 2), (0, 0, 0, 255)), (0, 0, 0)),
         (Image.fromarray(np.full((2, 2), 32896, np.uint16)), (128, 128, 128)),  # 16 bits
-        (Image.new("F", (2, 2), 128.0), (128, 128, 128)),
+        (Image.fromarray(np.full((2, 2), 257, np.uint16)), (1, 1, 1)),  # rounded, not cut
         (Image.new("RGB", (2, 2), (1, 2, 3)).convert("P"), None),
     ],
 )
@@ -40,6 +40,12 @@ def test_every_mode_has_its_colours(image, expected):
     found = pictures.as_array([image], (2, 2, 3))[0]
     expected = np.asarray(image.convert("RGB"))[0, 0] if expected is None else expected
     np.testing.assert_array_equal(found, np.broadcast_to(expected, (2, 2, 3)))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_mode_without_a_known_range_is_refused(mode):
+    with pytest.raises(ValueError, match=f"mode {mode} has no range that is known"):
+        pictures.as_array([Image.new(mode, (2, 2), 128)], (2, 2, 3))
 
 
 def test_grey_pictures_have_one_channel():
@@ -66,7 +72,14 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
 
 
 def test_folders(tmp_path):
-    for name in ("cat/2.png", "cat/1.JPG", "dog/a.webp", "cat/notes.txt", "dog/.hidden.png"):
+    for name in (
+        "cat/2.png",
+        "cat/1.JPG",
+        "dog/a.webp",
+        "cat/notes.txt",
+        "dog/.hidden.png",
+        ".cut/1.png",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     files, names = pictures.folder_of_classes(tmp_path)
@@ -79,5 +92,5 @@ def test_folders(tmp_path):
         pictures.folder_of_classes(tmp_path / "empty")
     with pytest.raises(ValueError, match="holds no pictures"):
         pictures.folder_of_pictures(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match="is not a folder"):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
         pictures.folder_of_classes(tmp_path / "none")

@@ -51,7 +51,10 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
     classes: dict[str, list[Path]] = {}
     _collect(folder, folder, classes, ())
     if not classes:
-        raise ValueError(f"{folder} must have a folder for each class, but has none.")
+        raise ValueError(
+            f"{folder} must hold a folder of pictures for each class, such as {folder}/cat/1.jpg, "
+            "but has none."
+        )
     return classes
 
 

@@ -11,6 +11,15 @@ DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
     "glyphs": lambda _: datasets.glyphs(),
     "omniglot": lambda source: datasets.omniglot(source.data_dir, split=source.split),
     "cifar_fs": lambda source: datasets.cifar_fs(source.data_dir),
+    "fc100": lambda source: datasets.fc100(source.data_dir),
+    "mini_imagenet": lambda source: datasets.mini_imagenet(source.data_dir),
+    "tiered_imagenet": lambda source: datasets.tiered_imagenet(source.data_dir),
+    "cub": lambda source: datasets.cub(source.data_dir),
+    "aircraft": lambda source: datasets.aircraft(source.data_dir),
+    "vgg_flower": lambda source: datasets.vgg_flower(source.data_dir),
+    "quickdraw": lambda source: datasets.quickdraw(source.data_dir),
+    "fungi": lambda source: datasets.fungi(source.data_dir),
+    "folder": lambda source: datasets.image_folder(source.data_dir or "."),
 }
 
 
@@ -18,8 +27,21 @@ DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
 class ImageSource:
     """A data set, its split and its classes."""
 
-    dataset: Literal["glyphs", "omniglot", "cifar_fs"] = "glyphs"
-    """where the images come from"""
+    dataset: Literal[
+        "glyphs",
+        "omniglot",
+        "cifar_fs",
+        "fc100",
+        "mini_imagenet",
+        "tiered_imagenet",
+        "cub",
+        "aircraft",
+        "vgg_flower",
+        "quickdraw",
+        "fungi",
+        "folder",
+    ] = "glyphs"
+    """where the images come from; "folder" is any folder with a folder of pictures per class"""
     data_dir: str | None = None
     """folder with the data set's files; None: see `jaxmeta.datasets`"""
     split: Literal["vinyals", "random"] = "vinyals"
@@ -40,6 +62,8 @@ class ImageSource:
             raise ValueError(
                 f"data_dir must be None for glyphs, which come with jaxmeta, got {self.data_dir!r}."
             )
+        if self.dataset == "folder" and self.data_dir is None:
+            raise ValueError("data_dir must be the folder of pictures, got None.")
         if self.dataset != "omniglot" and self.split != "vinyals":
             raise ValueError(
                 f"split is of Omniglot; {self.dataset} has one split of its classes, "
