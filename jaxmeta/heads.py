@@ -11,8 +11,8 @@ from jaxmeta.learner import Episode, Examples, Learner, Net
 from jaxmeta.learners.metric import cosine, prototypical
 from jaxmeta.losses import query_loss
 
-# Of the logits. On 5-way 1-shot episodes of CIFAR-FS's meta_val, where no row can be held out to say
-# better, the mean probability of the answer is then 0.62 and the accuracy 0.60.
+# Of the logits. On 5-way 1-shot episodes of CIFAR-FS's meta_val, where no row can be held out to
+# say better, the mean probability of the answer is then 0.62 and the accuracy 0.60.
 SCALE = 15.0
 # Regularisers that leave-one-out chooses from, relative to the mean variance of the rows.
 RELATIVE_LAMBDAS = tuple(10.0**power for power in range(-6, 4))
