@@ -96,21 +96,27 @@ class _FewShot(BaseEstimator):
         raise ValueError("pictures need image_shape=(H, W, C), the shape that the learner takes.")
 
     def _adapt(self, x, y):
-        """Adapts to all rows; `y` `[S, width]`."""
-        learner, params = self._learner()
+        """Adapts to all rows; `y` `[S, width]`. Returns what was handed to the learner."""
         self.support_x_, self.support_y_ = x, y
-        support, key = padded.padded_examples(x, y), jax.random.key_data(jax.random.key(self.seed))
-        programs = padded.programs(learner)
         try:
-            self.adapted_ = programs.adapt(params, key, support)
-            self._outputs(x[:1])
+            return self._adapt_to(padded.padded_examples(x, y, padded.padded_size(len(x))))
+        except (TypeError, ValueError):  # Parameters of `snail` are for some numbers of rows alone.
+            pass
+        try:
+            return self._adapt_to(padded.padded_examples(x, y, len(x)))
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"the learner does not take {y.shape[1]} columns of labels and rows of shape "
-                f"{x.shape[1:]} ({str(error).splitlines()[0]}). If its parameters are for one "
-                "number of classes, give it as n_way."
+                f"the learner does not take {len(x)} rows of shape {x.shape[1:]} with "
+                f"{y.shape[1]} columns of labels ({str(error).splitlines()[0]}). If its parameters "
+                "are for one number of classes, give it as n_way."
             ) from error
-        return params, key, support, programs
+
+    def _adapt_to(self, support):
+        learner, params = self._learner()
+        key = jax.random.key_data(jax.random.key(self.seed))
+        self.adapted_ = padded.programs(learner).adapt(params, key, support)
+        self._outputs(self.support_x_[:1])
+        return params, key, support
 
     def _outputs(self, x):
         """Outputs of the learner `[M, width]`, each row by itself."""
@@ -196,12 +202,13 @@ class FewShotClassifier(ClassifierMixin, _FewShot):
             raise ValueError(f"y must have at most n_way = {self.n_way} classes, got {n_way}.")
         width = self.n_way or padded.padded_size(n_way)
         one_hot = np.eye(width, dtype=np.float32)[self.labels_]
-        params, key, support, programs = self._adapt(x, one_hot)
+        arguments = self._adapt(x, one_hot)
+        learner, _ = self._learner()
         # Rows of one class are spread over the folds, so that a fold never takes a whole class.
         by_class = np.argsort(self.labels_, kind="stable")
-        folds = np.full(len(support.x), -1, np.int32)
+        folds = np.full(len(arguments[-1].x), -1, np.int32)
         folds[by_class] = np.arange(len(x)) % padded.FOLDS
-        outputs = np.asarray(programs.held_out(params, key, support, folds))[: len(x), :n_way]
+        outputs = np.asarray(padded.programs(learner).held_out(*arguments, folds))[: len(x), :n_way]
         # Of a class with one row nothing is left to be judged by.
         is_judged = np.bincount(self.labels_)[self.labels_] > 1
         held_out = HeldOut(outputs[is_judged], self.labels_[is_judged])

@@ -54,7 +54,6 @@ def pad(rows: np.ndarray, size: int) -> np.ndarray:
     return padded
 
 
-def padded_examples(x: np.ndarray, y: np.ndarray) -> Examples:
-    """Examples of a padded size; `is_valid` tells the rows that are there."""
-    rows = padded_size(len(x))
+def padded_examples(x: np.ndarray, y: np.ndarray, rows: int) -> Examples:
+    """Examples of so many rows in all; `is_valid` tells those that are there."""
     return Examples(*map(jax.device_put, (pad(x, rows), pad(y, rows), np.arange(rows) < len(x))))

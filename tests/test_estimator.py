@@ -31,9 +31,9 @@ def blobs(seed=0, n_way=3, k_shot=4, size=6):
 
 
 def cosines(x, centres):
-    """20 (cos - 1), by numpy in float64."""
+    """15 (cos - 1), by numpy in float64."""
     unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, centres)]
-    return 20 * (unit[0] @ unit[1].T - 1)
+    return 15 * (unit[0] @ unit[1].T - 1)
 
 
 def test_the_default_is_the_cosine_of_class_means():
@@ -116,6 +116,20 @@ def test_a_trained_learner_gives_the_numbers_of_the_library():
         FewShotClassifier(learner, params).fit(x, y)
     with pytest.raises(ValueError, match="at most n_way = 5 classes, got 6"):
         FewShotClassifier(learner, params, n_way=5).fit(*blobs(n_way=6))
+
+
+def test_a_learner_whose_parameters_are_for_some_numbers_of_rows():
+    # For 4 to 7 support rows: six are not padded to eight.
+    learner = jaxmeta.snail(jaxmeta.networks.mlp(4), filters=3, attention=((4, 3), (4, 5)))
+    x, y = blobs(k_shot=2)
+    rows = jaxmeta.Examples(jnp.asarray(x, jnp.float32), jnp.eye(3)[y])
+    params = learner.init(jax.random.key(0), jaxmeta.Episode(rows, rows))
+    classifier = FewShotClassifier(learner, params, n_way=3, seed=4).fit(x, y)
+    adapted = learner.adapt(params, jax.random.key(4), rows)
+    expected = learner.predict(params, adapted, rows.x)
+    np.testing.assert_allclose(classifier.decision_function(x), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="4 to 7 support rows, got 9"):
+        FewShotClassifier(learner, params, n_way=3).fit(*blobs(k_shot=3))
 
 
 def test_more_rows_than_are_held_out_one_by_one():

@@ -236,6 +236,27 @@ def test_a_program_that_calls_more_than_arithmetic_is_refused(tmp_path):
         export.read(path)
 
 
+def test_damaged_parts_are_refused_or_read_but_never_end_python(tmp_path):
+    random, path = np.random.default_rng(0), exported(tmp_path / "a.zip")
+    whole, refused = path.read_bytes(), 0
+    for case in range(60):
+        path.write_bytes(whole)
+        name = ("adapt.bin", "predict.bin", "params.safetensors", "card.json")[case % 4]
+        content = bytearray(parts_of(path)[name])
+        for place in random.integers(len(content), size=3):
+            content[place] = random.integers(256)
+        if name == "card.json":
+            content = whole[: random.integers(len(whole))]
+            path.write_bytes(content)
+        else:
+            rewritten(path, change={name: bytes(content)})
+        try:
+            export.read(path)
+        except ValueError:
+            refused += 1
+    assert refused > 30
+
+
 def test_what_is_not_there_or_is_no_zip(tmp_path):
     with pytest.raises(FileNotFoundError):
         export.read(tmp_path / "none.zip")
