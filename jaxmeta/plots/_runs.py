@@ -135,7 +135,11 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
             draw = regret_curves if "regret" in acting[name] else episode_returns
             draw(acting[name], axes=panels[2], label=label, colour=colour)
     for row, style in (("raw_pixel_nearest_neighbour", ":"), ("untrained", "--")):
-        values = [result[row]["mean"] for result in evaluations.values() if row in result]
+        values = [
+            result[row]["mean"]
+            for result in evaluations.values()
+            if row in result and "validated_by" not in result  # Of another unit than the panels.
+        ]
         # The whole of a trial is no level for a curve along it, nor one step for a curve of steps.
         is_drawn = acting or any(row in result["adaptation"] for result in adapting.values())
         for panel in panels[1 : 2 if is_drawn else None] if values else ():
