@@ -129,8 +129,26 @@ def _return(result):
         points = result["adaptation"][result["setting"]]
         numbers = [f"{point['mean']:.2f} ± {point['interval']:.2f}" for point in points]
         return f"{', '.join(numbers)} after 0 to {len(points) - 1} steps"
+    if "optimum_of_an_episode" in result:
+        return _by_episode(result)
     mean = f"{result['return']['mean']:.2f} ± {result['return']['interval']:.2f}"
     return f"{mean}, {result['setting']}"
+
+
+def _by_episode(result):
+    """Rooms: the first and the last episode in a context, and what the agent began with."""
+    curve = result["by_episode"]["trained"]
+    first, last = (
+        f"{curve['mean'][n]:.2f} ± {curve['interval'][n]:.2f}" for n in (0, len(curve["mean"]) - 1)
+    )
+    parts = [f"{first} in the first and {last} in the last of {len(curve['mean'])} episodes"]
+    if "given_context" in result:
+        given = result["given_context"]["with the teacher"]
+        parts.insert(0, f"{_plain(given)} an episode after a context that a teacher had a share in")
+    if "source_by_episode" in result:
+        source = result["source_by_episode"]["mean"]
+        parts.append(f"{source[-1]:.2f} by its source in episode {len(source)}")
+    return "; ".join([*parts, f"at best {result['optimum_of_an_episode']:.2f}"])
 
 
 def _number(result, row):

@@ -329,8 +329,9 @@ def _evaluate(run_dir, **settings):
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
-    for name, total in results.get("expected_reward", {}).items():
-        print(f"  {name:28} {_value(total, 3)}  (expected reward)")
+    for row in ("given_context", "expected_reward"):
+        for name, total in results.get(row, {}).items():
+            print(f"  {name:28} {_value(total, 3)}  ({row.replace('_', ' ')})")
     if "by_presentation" in results.get("inductive", {}):
         shares = (f"{100 * share:.1f}" for share in results["inductive"]["by_presentation"])
         print(f"  by presentation of a class, %  {', '.join(shares)}")

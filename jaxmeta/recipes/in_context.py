@@ -49,13 +49,13 @@ _DISTILLED = Recipe(
     net=Causal(width=32),
     learner=AlgorithmDistillation(),
     outer=Outer(
-        steps=1_500,
+        steps=20_000,
         meta_batch_size=16,
         outer_lr=3e-3,
         schedule="cosine",
         clip=1.0,
-        steps_per_call=15,
-        validate_every=150,
+        steps_per_call=20,
+        validate_every=1_000,
         validation_episodes=200,
     ),
     test_episodes=1_000,
@@ -68,7 +68,7 @@ _ROOM_ROUNDS = Recipe(
     task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=4),
     net=Causal(width=32),
     learner=OnlineDecisionTransformer(
-        target_return=50.0, exploration=1.2, context=40, updates=50, windows=16
+        target_return=30.0, exploration=1.2, context=40, updates=50, windows=16
     ),
     outer=Outer(
         steps=60,

@@ -53,6 +53,9 @@ def online_decision_transformer(
     log-likelihood plus a temperature times the entropy, where the temperature, a parameter too, is
     the dual variable that keeps the entropy at `target_entropy` or above.
 
+    Where the task is not shown, ask for a return that can be had in most tasks: one that only lucky
+    tasks give, such as a goal beside the start, is a sign of those tasks, and it acts as in them.
+
     Args:
       policy: `rl.transformer(context=3 * K)`: K steps of context are three times as many tokens.
       environment: tasks; continuous actions are in [-1, 1] (`rl.environments.unit_actions`).

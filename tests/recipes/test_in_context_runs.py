@@ -102,6 +102,10 @@ def test_the_given_context_of_a_dark_room(tmp_path):
     )
     assert result["given_context"].keys() == {"behaviour alone", "with the teacher"}
     assert "posterior" not in result
+    panels = plots.draw_runs({"run": ([], result)}).axes
+    assert panels[0].get_ylabel() == "minus the log-likelihood in training"
+    # Validation is of another unit than the return of fresh parameters.
+    assert panels[1].get_ylabel() == "log-likelihood on meta_val" and len(panels[1].lines) == 1
     assert 0 <= result["given_context"]["with the teacher"]["mean"] <= 4
 
 

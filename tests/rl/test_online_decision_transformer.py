@@ -263,3 +263,34 @@ def test_a_run_with_a_buffer_resumes_bit_for_bit(tmp_path):
 def test_wrong_numbers_are_refused(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+@pytest.mark.slow
+def test_offline_it_beats_its_data_and_online_it_comes_near_the_optimum(optimised):
+    # One goal, two steps away: at best 4 - 2 + 1 = 3 an episode.
+    room = rl.environments.dark_room(3, horizon=4, start=(1, 1))
+    room = room._replace(sample=lambda key: jnp.array(8))
+    policy = rl.transformer(width=16, layers=2, heads=2, context=24)
+    agent = rl.online_decision_transformer(
+        policy, room, target_return=6.0, episodes=2, exploration=1.0, greedy=False
+    )
+    behaviour = rl.teacher_with_noise(room, episodes=2, most_skill=0.5)
+    offline = rl.offline_trials(room, behaviour, n=300)
+    training = rl.online_rounds(
+        offline, capacity=300, offline_rounds=8, updates=30, windows=32, context=8
+    )
+    tx = optax.adam(3e-3)
+    state = training.init_state(KEY, agent, tx, room.sample)
+    given = offline(jax.random.key(5)).reward.sum(1)
+    step = training.make_step(agent, tx, room.sample, meta_batch_size=60, steps_per_call=8)
+    returns = []
+    for _ in range(4):  # Offline, then online.
+        state, _ = step(state, jax.random.key(1))
+        result = rl.evaluate_returns(
+            agent, state.params, room.sample, n_episodes=400, key=jax.random.key(6)
+        )
+        returns.append(result.per_task.sum(1).mean())
+    # Noisy teachers get 1.5 of 6 on average. The buffer fills with what the agent does itself.
+    assert returns[0] > 1.5 * given.mean() > 0
+    assert returns[-1] > 5.5 and returns[-1] > returns[0] + 1
+    assert state.buffer.trajectories.reward.sum(1).mean() > 5
