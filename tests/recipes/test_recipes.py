@@ -182,7 +182,7 @@ def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
         ("sinusoid-maml", "outer", {"optimiser": "adamw"}, "optimiser must be one of adam, sgd"),
         ("sinusoid-maml", "outer", {"schedule": "step"}, "schedule must be one of constant, .*"),
         ("sinusoid-maml", "learner", {"derivative": "third"}, "derivative must be one of reverse"),
-        ("bandit-rl2-5a10", "learner", {"memory": "rnn"}, "memory must be one of gru, lstm, snail"),
+        ("bandit-rl2-5a10", "net", {"memory": "rnn"}, "memory must be one of gru, lstm, snail"),
     ],
 )
 def test_a_word_that_is_no_choice_is_refused(name, part, fields, message, small_images):
