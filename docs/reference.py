@@ -33,6 +33,7 @@ PAGES = {
     "datasets": ("Data sets", "Class-structured arrays with class-disjoint splits.", "datasets"),
     "losses": ("Losses and metrics", "What one episode's outputs are scored by.", "losses"),
     "training": ("Training and evaluation", "The compiled step and the meta-test.", "training"),
+    "runs": ("Runs", "The folder of a run, and all that writes and reads it.", "runs"),
     "rl": ("Reinforcement learning", "Agents, environments and outer updates.", "rl"),
     "analysis": ("Analysis", "Second-order gradients, measured.", "analysis"),
     "padding": ("Padding", "What keeps rows that do not count out of every number.", "padding"),
