@@ -42,6 +42,9 @@ def algorithm_distillation(
     did, and it improves faster, by as much as the history is thinned out. It reads what `rl.rl2`
     reads, and acts by drawing from its prediction.
 
+    It can only explore as what is kept of a history does. A source that explores at random looks
+    random in any of its episodes: then what it found is used sooner, and not found sooner.
+
     Args:
       policy: `rl.transformer()`, or another memory.
       environment: tasks.
