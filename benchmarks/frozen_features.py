@@ -41,7 +41,7 @@ from jaxmeta.losses import accuracy, calibration_error
 from jaxmeta.training import Validation
 
 OUT = Path(__file__).parent / "results" / "frozen_features.json"
-BATCH, SEED, STEPS = 32, 0, 2000
+BATCH, SEED, STEPS = 32, 0, 600
 MOST_PER_CLASS = {"meta_train": 30, "meta_val": 100, "meta_test": 600}
 
 
@@ -125,8 +125,8 @@ def meta_trained(learner, rate, splits, k_shot):
 
     validation = Validation(
         sample(splits["meta_val"]),
-        every=STEPS // 10,
-        n_episodes=300,
+        every=STEPS // 3,
+        n_episodes=200,
         metric=accuracy,
         is_better=float.__gt__,
     )
@@ -140,7 +140,7 @@ def meta_trained(learner, rate, splits, k_shot):
             meta_batch_size=4,
             run_dir=Path(folder) / "run",
             validation=validation,
-            steps_per_call=50,
+            steps_per_call=25,
             show_progress=False,
         ).params
 
@@ -189,7 +189,7 @@ def main():
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--features", type=Path, default=Path("runs/features"))
     parser.add_argument("--episodes", type=int, default=2000)
-    parser.add_argument("--answer-episodes", type=int, default=500)
+    parser.add_argument("--answer-episodes", type=int, default=300)
     arguments = parser.parse_args()
     splits = {
         name: features(arguments.data_dir, arguments.features, name)
