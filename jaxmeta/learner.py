@@ -150,20 +150,25 @@ def check_labels(**parts: Examples) -> None:
 
 
 def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
-    """No query is of a class that the support set lacks, where both hold one-hot rows.
+    """The support set has two classes or more, and that of every query, where both are one-hot.
 
     Args:
       support_y: `[S, N]`; rows that are not one-hot (targets, soft labels) are not looked at.
       query_y: `[Q, N]`.
 
     Raises:
-      ValueError: there is such a query.
+      ValueError: it has one class only, or a query is of a class that it lacks.
     """
     parts = np.asarray(support_y), np.asarray(query_y)
     if parts[0].shape[1] < 2 or not all(
         np.isin(y, (0, 1)).all() and (y.sum(1) <= 1).all() for y in parts
     ):
         return
+    if parts[0].any() and parts[0].any(0).sum() < 2:
+        raise ValueError(
+            "an episode needs 2 classes or more, but every label of support.y is "
+            f"{int(np.argmax(parts[0].any(0)))}: with one class every answer is right."
+        )
     lacking = (parts[1] > 0) & ~parts[0].any(0)
     if lacking.any():
         row, label = map(int, np.argwhere(lacking)[0])

@@ -164,9 +164,9 @@ def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Ar
       loss_fn: maps `outputs` and `examples.y` to `[M]` or `[M, D]`.
       outputs: `[M, N]` logits or `[M, D]` values, in the shape of `examples.y`.
       examples: `M` rows. A loss of shape `[M]` is a classification's: padding and unlabelled rows
-        are left out (see `has_label`); where no row has a label, as with targets that are all zero,
-        padding alone is. A loss of shape `[M, D]` is a regression's, where an all-zero target is a
-        target like any other: padding alone is left out.
+        are left out (see `has_label`). Where no row has a label, or a number is not in `[0, 1]`,
+        `y` holds targets, and padding alone is left out. A loss of shape `[M, D]` is a
+        regression's, where an all-zero target is a target like any other.
 
     Raises:
       ValueError: as `per_example`.
@@ -176,7 +176,8 @@ def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Ar
     if losses.ndim == 2:
         return masked_mean(jnp.mean(wide(losses), axis=1), is_counted)
     labelled = is_labelled(examples)
-    return masked_mean(losses, jnp.where(jnp.any(labelled), labelled, is_counted))
+    holds_labels = jnp.any(labelled) & ~_holds_targets(examples)
+    return masked_mean(losses, jnp.where(holds_labels, labelled, is_counted))
 
 
 def query_loss(adapt: Callable, predict: Callable, loss_fn: LossFn) -> Callable:
@@ -238,8 +239,13 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
 
 def _of_labels(value, examples):
     """The value of a metric of labels; NaN of numbers that cannot be labels."""
-    strange = ((examples.y < 0) | (examples.y > 1)).any(-1) & is_valid_row(examples)
-    return jnp.where(strange.any(), jnp.nan, value)
+    return jnp.where(_holds_targets(examples), jnp.nan, value)
+
+
+def _holds_targets(examples):
+    """Whether a number of `y` cannot be a label's: it is not in `[0, 1]`."""
+    strange = ((examples.y < 0) | (examples.y > 1)).any(-1)
+    return jnp.any(strange & is_valid_row(examples))
 
 
 def is_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
@@ -267,6 +273,7 @@ def letters_cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
       logits: `[M, L * 5]`, five numbers for each of L letters.
       y: `[M, L * 5]`, L one-hot rows in one (`tasks.string_labels`).
     """
+    check_outputs(logits, y)
     log_p = jax.nn.log_softmax(wide(logits).reshape(len(logits), -1, N_LETTERS))
     return -jnp.sum(log_p.reshape(logits.shape) * y, axis=1)
 

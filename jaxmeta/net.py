@@ -127,7 +127,8 @@ def random_in_loss(*names: str) -> Callable[[Callable[P, Learner]], Callable[P, 
             def loss(params, key, episode):
                 arguments = dict(bound.arguments)
                 for number, (name, keyed) in enumerate(drawing.items()):
-                    arguments[name] = keyed(jax.random.fold_in(key, number) if number else key)
+                    is_first = key is None or number == 0
+                    arguments[name] = keyed(key if is_first else jax.random.fold_in(key, number))
                 return factory(**arguments).loss(params, key, episode)
 
             return learner._replace(loss=loss)
@@ -220,11 +221,15 @@ def _linen(module: nn.Module, training: Training | None) -> Net:
 def _checked(params):
     others = sorted(set(params) - {"params", STATISTICS})
     if others:
+        cure = "leave out the layer that keeps it."
+        if others == ["batch_stats"]:
+            cure = (
+                "normalise by jaxmeta.networks.BatchNorm, which takes the statistics of the "
+                "support set, in place of nn.BatchNorm."
+            )
         raise ValueError(
             f"a net must keep nothing beside its weights, got a Linen module with the collection "
-            f"{', '.join(map(repr, others))}, which would be trained as weights: normalise by "
-            "jaxmeta.networks.BatchNorm, which takes the statistics of the support set, in place "
-            "of nn.BatchNorm."
+            f"{', '.join(map(repr, others))}, which would be trained as weights: {cure}"
         )
     return params
 

@@ -7,7 +7,8 @@ the NaN of an input or a label is NaN in the meta-gradient.
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Episode, Examples, Learner
+from jaxmeta.doors import check_episode, check_key, check_params
+from jaxmeta.learner import Episode, Examples, Learner, check_labels
 
 
 def zeroed(examples: Examples) -> Examples:
@@ -44,12 +45,18 @@ def ignoring_padding(learner: Learner) -> Learner:
     """
 
     def init(key: jax.Array, episode: Episode):
+        check_key(key)
+        check_episode(episode)
         return learner.init(key, Episode(*map(zeroed, episode)))
 
     def adapt(params, key, support: Examples):
+        check_params(params)
+        check_labels(support=support)
         return learner.adapt(params, key, zeroed(support))
 
     def loss(params, key, episode: Episode):
+        check_params(params)
+        check_episode(episode)
         return learner.loss(params, key, Episode(*map(zeroed, episode)))
 
     return learner._replace(init=init, adapt=adapt, loss=loss)

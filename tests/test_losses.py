@@ -283,3 +283,16 @@ def test_inner_loops_of_16_bit_weights_take_the_wider_loss(dtype, derivative):
     loss, grads = jax.eval_shape(value_and_grad, jax.random.key(0))
     assert loss.dtype == jnp.float32
     assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(grads))
+
+
+def test_targets_of_a_loss_per_row_count_whatever_they_are():
+    # |y|^2 of the outputs 1: 2, 0, 2 and 2 by hand; two rows of targets are zero, none is a label.
+    y = jnp.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [2.0, 0.0]])
+    examples = Examples(jnp.zeros((4, 1)), y)
+    loss = losses.mean_loss(lambda o, y: jnp.sum((o - y) ** 2, -1), jnp.ones((4, 2)), examples)
+    np.testing.assert_allclose(loss, 1.5)
+
+
+def test_letters_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"got outputs \(4, 25\) and y \(4, 1\)"):
+        losses.letters_cross_entropy(jnp.zeros((4, 25)), jnp.zeros((4, 1)))

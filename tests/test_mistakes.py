@@ -48,6 +48,12 @@ def use_a_state_twice():
     step(first, KEY)
 
 
+def evaluate_what_a_step_took():
+    step, first = make_step(), state()
+    step(first, KEY)
+    evaluate(params=first.params)
+
+
 def head_of_five():
     learner = jaxmeta.maml(jaxmeta.networks.mlp(5), inner_steps=1)
     first = jaxmeta.init_state(KEY, learner, TX, sample)
@@ -238,6 +244,71 @@ MISTAKES = {
         head_of_five,
         ValueError,
         r"got outputs \(6, 5\) and y \(6, 3\): the net must give \[M, N\] for N classes",
+    ),
+    "a state as parameters, loss": (
+        lambda: LEARNER.loss(state(), KEY, EPISODE),
+        TypeError,
+        r"params must be meta-parameters, got a MetaState: give state\.params",
+    ),
+    "a state as parameters, adapt": (
+        lambda: LEARNERS["prototypical"].adapt(state(), KEY, EPISODE.support),
+        TypeError,
+        r"params must be meta-parameters, got a MetaState",
+    ),
+    "donated parameters": (
+        evaluate_what_a_step_took,
+        ValueError,
+        r"these parameters were given to a step before",
+    ),
+    "dict inputs, learner": (
+        lambda: LEARNER.loss(PARAMS, KEY, EPISODE._replace(query=EPISODE.query._replace(x={}))),
+        TypeError,
+        r"query\.x must be one array, got dict",
+    ),
+    "a tuple as episode": (
+        lambda: evaluate(sample=lambda key: ((X, LABELS), (X, LABELS))),
+        TypeError,
+        r"sample must give an Episode, got tuple",
+    ),
+    "a net as learner, step": (
+        lambda: make_step(learner=NET),
+        TypeError,
+        r"learner must be a jaxmeta\.Learner, got MLP: make one of a net",
+    ),
+    "a net as learner, evaluate": (
+        lambda: evaluate(learner=NET),
+        TypeError,
+        r"learner must be a jaxmeta\.Learner, got MLP",
+    ),
+    "key 0, learner": (
+        lambda: LEARNER.init(0, EPISODE),
+        TypeError,
+        r"key must be one random key, got 0: give jax\.random\.key\(0\)",
+    ),
+    "a net without fast weights": (
+        lambda: jaxmeta.meta_networks(NET),
+        TypeError,
+        r"embed must be a net whose layers take fast weights, got MLP",
+    ),
+    "a loss as metric": (
+        lambda: evaluate(metric=optax.softmax_cross_entropy),
+        TypeError,
+        r"metric must take \(outputs, query examples\)",
+    ),
+    "half an episode": (
+        lambda: jaxmeta.evaluate(LEARNER, PARAMS, sample, n_episodes=1.5, key=KEY),
+        TypeError,
+        r"n_episodes must be an int, got 1\.5",
+    ),
+    "one class only": (
+        lambda: jaxmeta.make_episode(X, [1] * 6, X, [1] * 6),
+        ValueError,
+        r"every label of support\.y is 1: with one class every answer is right",
+    ),
+    "one class only, one-hot": (
+        lambda: jaxmeta.make_episode(X, np.eye(2)[[0] * 6], X, np.eye(2)[[0] * 6]),
+        ValueError,
+        r"every label of support\.y is 0",
     ),
     "a query class without support, evaluate": (
         lambda: evaluate(sample=lambda key: TOO_FEW),

@@ -48,7 +48,7 @@ FLOORS = [
     {"episodes", "inner", "networks", "losses", "transforms"},
     {"nnx_modules", "padding"},
     {"net"},
-    {"batch_statistics"},
+    {"batch_statistics", "doors"},
     {"learner"},
 ]
 

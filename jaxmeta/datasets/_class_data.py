@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -72,11 +73,15 @@ class ClassData:
         return f"image {row - start} of class {self.class_names[position]!r}"
 
     def _check_finite(self):
-        finite = np.isfinite(self.images).reshape(len(self.images), -1).all(axis=1)
+        kept = jax.dtypes.canonicalize_dtype(self.images.dtype)  # What JAX makes of them.
+        with np.errstate(over="ignore"):
+            images = self.images.astype(kept, copy=False)
+        finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
         if not finite.all():
             row = int(np.argmin(finite))
             raise ValueError(
-                f"images must be finite, but {self._row_name(row)} has NaN or infinity."
+                f"images must be finite in {kept}, but {self._row_name(row)} has NaN, infinity or "
+                "a number beyond it."
             )
 
     @property

@@ -10,8 +10,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxmeta.doors import check_optimiser, check_sample
 from jaxmeta.rl.agent import Agent, Batch
-from jaxmeta.training.doors import check_optimiser, check_sample
 from jaxmeta.training.step import check_counts, checked
 from jaxmeta.training.tracing import jit_passing_constants
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.doors import check_key, check_params, check_sample
 from jaxmeta.losses import wide
 from jaxmeta.rl.agent import Agent
-from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.evaluate import over_episodes
 
 TASKS_AT_ONCE = 50  # by vmap, where no other number is given

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.doors import check_episode, check_key, check_learner, check_params, check_sample
 from jaxmeta.episodes import Sample
-from jaxmeta.learner import Learner, check_classes, check_labels
+from jaxmeta.learner import Learner, check_classes
 from jaxmeta.losses import accuracy, wide
-from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.tracing import jit_passing_constants
 from jaxmeta.transforms import one_query_at_a_time
 from jaxmeta.transforms import transductive as all_together
@@ -84,17 +84,18 @@ def make_evaluate(
 
     Under `jit`, `vmap` or `grad` its numbers are arrays and nothing is raised: NaN stays NaN.
     """
+    check_learner(learner)
     check_sample(sample)
     tested = (all_together if transductive else one_query_at_a_time)(learner)
 
     def score(params, key):
         key_episode, key_learner = jax.random.split(key)
         episode = sample(key_episode)
-        check_labels(**episode._asdict())
+        check_episode(episode)
         _check_fixed_classes(episode)
         adapted = tested.adapt(params, key_learner, episode.support)
         outputs = tested.predict(params, adapted, episode.query.x)
-        value = jnp.asarray(metric(outputs, episode.query))
+        value = _measured(metric, outputs, episode.query)
         if value.shape:
             raise ValueError(
                 f"metric must give one number for an episode, got shape {value.shape}: take a mean."
@@ -146,6 +147,16 @@ def _is_alike(learner, params, key, episode, adapted, outputs):
     return jnp.max(jnp.abs(alone - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
 
 
+def _measured(metric, outputs, query):
+    try:
+        return jnp.asarray(metric(outputs, query))
+    except TypeError as error:
+        raise TypeError(
+            "metric must take (outputs, query examples) and give one number, as "
+            f"jaxmeta.losses.accuracy does; this one raised: {error}"
+        ) from error
+
+
 def _check_fixed_classes(episode):
     """Looks at labels that are there already, as of a sample that gives always one episode."""
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(episode)):
@@ -160,8 +171,11 @@ def over_episodes(
 
     Raises:
       ValueError: a number is below 1.
+      TypeError: a number is not an int.
     """
     for name, number in (("n_episodes", n_episodes), ("episodes_at_once", episodes_at_once)):
+        if not isinstance(number, int):
+            raise TypeError(f"{name} must be an int, got {number!r}.")
         if number < 1:
             raise ValueError(f"{name} must be >= 1, got {number}.")
 

@@ -8,10 +8,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.doors import (
+    check_episode,
+    check_key,
+    check_learner,
+    check_optimiser,
+    check_sample,
+    check_state,
+)
 from jaxmeta.episodes import Loaded, Sample
 from jaxmeta.learner import Episode, Learner, check_labels
 from jaxmeta.losses import wide
-from jaxmeta.training.doors import check_key, check_optimiser, check_sample, check_state
 from jaxmeta.training.sharding import over_devices
 from jaxmeta.training.tracing import jit_passing_constants
 
@@ -52,6 +59,7 @@ def init_state(
       TypeError: `key`, `tx` or `sample` is something else.
     """
     check_key(key)
+    check_learner(learner)
     check_optimiser(tx)
     check_sample(sample)
     key_params, key_episode = jax.random.split(key)
@@ -100,6 +108,7 @@ def make_step(
         not rows, or the state was given to a step before.
       TypeError: `tx`, `sample`, or, when called, the state or the key is something else.
     """
+    check_learner(learner)
     check_optimiser(tx)
     check_sample(sample)
     check_counts(
@@ -115,7 +124,7 @@ def make_step(
     def task_loss(params, task):
         (key_episode, key_learner), episode = task
         episode = prepare(episode) if prepare and episode is not None else sample(key_episode)
-        check_labels(**episode._asdict())
+        check_episode(episode)
         return wide(learner.loss(params, key_learner, episode)[0])
 
     def chunk_loss(params, tasks):

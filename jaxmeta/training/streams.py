@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import losses
+from jaxmeta.doors import check_key, check_params, check_sample
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
-from jaxmeta.training.doors import check_key, check_params, check_sample
 from jaxmeta.training.evaluate import over_episodes
 
 

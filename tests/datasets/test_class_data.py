@@ -108,3 +108,8 @@ def test_halves_of_floats_are_rows_too():
         assert data.images.dtype == dtype and not data.gives_images
         with pytest.raises(ValueError, match="image 1 of class 'a' has NaN"):
             ClassData.from_classes({"a": np.array([[0.0], [np.nan]], dtype)})
+
+
+def test_numbers_beyond_float32_are_refused():
+    with pytest.raises(ValueError, match=r"images must be finite in float32, but .*beyond it"):
+        ClassData.from_classes({"a": np.array([[1e300]]), "b": np.array([[0.0]])})

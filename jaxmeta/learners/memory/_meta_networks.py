@@ -89,6 +89,12 @@ def meta_networks(
     """
     check_size("hidden", hidden)
     base = embed if base is None else base
+    for name, net in (("embed", embed), ("base", base)):
+        if not hasattr(net, "augmented_layers"):
+            raise TypeError(
+                f"{name} must be a net whose layers take fast weights, got {type(net).__name__}: "
+                "jaxmeta.networks.augmented(n_outputs) is one."
+            )
     layers = embed.augmented_layers, base.augmented_layers
     return _meta_networks(
         as_net(embed, "embed"), as_net(base, "base"), layers, hidden, preprocess, loss_fn

@@ -93,7 +93,7 @@ def test_the_loss_is_the_mean_negative_log_density_over_valid_queries(x64):
     loss, outputs = jax.jit(learner.loss)(params, None, jaxmeta.Episode(support, query))
     adapted = jax.jit(learner.adapt)(params, None, support)
     mean, sigma = predictive(DECODER, params, adapted, query.x, least_sigma=0.1)
-    np.testing.assert_array_equal(outputs, mean)
+    np.testing.assert_array_equal(outputs[::2], mean[::2])  # The row between is padding.
     z = (np.asarray(query.y) - mean) / sigma
     density = np.exp(-(z**2) / 2) / (sigma * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(loss, -np.log(density)[np.array([0, 2])].mean(), rtol=1e-12)

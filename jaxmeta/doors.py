@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Episode
+from jaxmeta.learner import Episode, check_labels
 
 
 def check_key(key: Any) -> None:
@@ -69,9 +69,46 @@ def check_params(params: Any) -> None:
 
     Raises:
       TypeError: they are a `MetaState`.
+      ValueError: their memory is in use by the state that came back.
     """
     if _is_state(params):
         raise TypeError("params must be meta-parameters, got a MetaState: give state.params.")
+    for leaf in jax.tree.leaves(params):
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+            if leaf.is_deleted():
+                raise ValueError(
+                    "these parameters were given to a step before, which uses their memory again: "
+                    "take those of the state that came back."
+                )
+
+
+def check_learner(learner: Any) -> None:
+    """A learner has its four functions.
+
+    Raises:
+      TypeError: it has not, being a net, for instance.
+    """
+    if not all(callable(getattr(learner, part, None)) for part in ("init", "loss")):
+        name = getattr(learner, "__name__", type(learner).__name__)
+        raise TypeError(
+            f"learner must be a jaxmeta.Learner, got {name}: make one of a net, as in "
+            "jaxmeta.maml(net)."
+        )
+
+
+def check_episode(episode: Any) -> None:
+    """What a sample gives is an episode, its labels in rows.
+
+    Raises:
+      TypeError: it is something else, such as a tuple of arrays.
+      ValueError: its labels are not rows.
+    """
+    if not isinstance(episode, Episode):
+        raise TypeError(
+            f"sample must give an Episode, got {type(episode).__name__}: "
+            "`jaxmeta.Episode(jaxmeta.Examples(x, y), jaxmeta.Examples(x, y))` is one."
+        )
+    check_labels(**episode._asdict())
 
 
 def check_state(state: Any) -> None:
