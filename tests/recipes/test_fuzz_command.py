@@ -94,14 +94,14 @@ def up_to_the_first_step(monkeypatch, small_images):
     monkeypatch.setattr(experiments, "use_all_cores", lambda: None)
     loop = sys.modules["jaxmeta.runs.fit"]  # The function has the name of its module.
     monkeypatch.setattr(loop, "RunFolder", begun)
+    run = sys.modules["jaxmeta.runs.run"]
+    build = run.build
+
+    def shapes(key, learner, tx, sample):
+        return jax.eval_shape(lambda key: learner.init(key, sample(key)), key)
+
     # Shapes in place of numbers: a net of a million columns costs nothing to refuse or to take.
-    monkeypatch.setattr(
-        loop,
-        "init_state",
-        lambda key, learner, tx, sample: jax.eval_shape(
-            lambda key: learner.init(key, sample(key)), key
-        ),
-    )
+    monkeypatch.setattr(run, "build", lambda recipe: build(recipe)._replace(init_state=shapes))
 
 
 @pytest.mark.parametrize("name", NAMES)
