@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxmeta.rl.agent import Agent
-from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.evaluate import half_width, over_episodes
 
 TASKS_AT_ONCE = 50  # by vmap
 
@@ -16,7 +16,7 @@ class Likelihood(NamedTuple):
     """Mean log-likelihood of the given actions, over tasks never seen."""
 
     mean: float  # nats per action, plus the agent's own credit
-    interval: float  # half width of the 95% interval
+    interval: float  # half width of the 95% interval; NaN for one task
     per_task: np.ndarray  # [n_tasks]
 
 
@@ -55,7 +55,7 @@ def make_evaluate_likelihood(
         if not np.isfinite(values).all():
             task = int(np.argwhere(~np.isfinite(values))[0][0])
             raise FloatingPointError(f"the likelihood in task {task} is not finite.")
-        interval = float(1.96 * values.std() / np.sqrt(n_episodes))
+        interval = float(half_width(values.std(), n_episodes))
         return Likelihood(float(values.mean()), interval, values)
 
     return run

@@ -10,7 +10,7 @@ import numpy as np
 from jaxmeta.doors import check_key, check_params, check_sample
 from jaxmeta.losses import wide
 from jaxmeta.rl.agent import Agent
-from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.evaluate import half_width, over_episodes
 
 TASKS_AT_ONCE = 50  # by vmap, where no other number is given
 
@@ -19,10 +19,10 @@ class Returns(NamedTuple):
     """Returns over tasks: after each inner step, or of each episode of a trial."""
 
     mean: float  # of the metric: by default the last of `at`, a return like all of them
-    interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_tasks)
+    interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_tasks); NaN for one task
     per_task: np.ndarray  # [n_tasks, K] float64
     at: np.ndarray  # [K], mean return after k inner steps, or of episode k of a trial
-    at_interval: np.ndarray  # [K], half widths of the 95% intervals of `at`
+    at_interval: np.ndarray  # [K], half widths of the 95% intervals of `at`; NaN for one
 
 
 def last(returns: jax.Array) -> jax.Array:
@@ -46,7 +46,7 @@ def evaluate_returns(
       agent: any agent.
       params: its meta-parameters.
       sample: `key -> task`, of an environment.
-      n_episodes: number of tasks.
+      n_episodes: number of tasks; of one the intervals are not known, and are NaN.
       key: seed of the tasks.
       metric: of the returns `[K]` of one task, one number; by default the last. `jnp.sum` gives
         what an agent with a memory earns in a whole trial (and means nothing over inner steps).
@@ -85,12 +85,12 @@ def make_evaluate_returns(
     compiled = over_episodes(score, n_episodes, min(episodes_at_once, n_episodes))
 
     def run(params, key):
-        factor = 1.96 / np.sqrt(n_episodes)
         check_params(params)
         check_key(key)
         values, per_task = compiled(params, key)
         if isinstance(per_task, jax.core.Tracer):
-            interval, intervals = factor * jnp.std(values), factor * jnp.std(per_task, 0)
+            interval = half_width(jnp.std(values), n_episodes)
+            intervals = half_width(jnp.std(per_task, 0), n_episodes)
             mean, at = jnp.mean(values), jnp.mean(per_task, 0)
             return Returns(mean, interval, per_task, at, intervals)  # type: ignore[arg-type]
         # Many results are added up.
@@ -100,10 +100,10 @@ def make_evaluate_returns(
             raise FloatingPointError(f"the returns in task {task} are not finite.")
         return Returns(
             float(values.mean()),
-            float(factor * values.std()),
+            float(half_width(values.std(), n_episodes)),
             per_task,
             per_task.mean(0),
-            factor * per_task.std(0),
+            half_width(per_task.std(0), n_episodes),
         )
 
     return run

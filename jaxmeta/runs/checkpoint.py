@@ -75,9 +75,11 @@ def _read_item(path, name, like, content):
     leaves = content["leaves"][name]
     if leaves != _leaves(like):
         there, here = ({tuple(map(str, leaf)) for leaf in of} for of in (leaves, _leaves(like)))
-        first = sorted(there ^ here)[0]
+        others = sorted(there ^ here)
+        is_optimiser = all(leaf[0].startswith(".opt_state") for leaf in others)
         raise ValueError(
-            f"{path} holds arrays of another structure or other shapes, such as {' '.join(first)}."
+            f"{path} holds arrays of another structure or other shapes, such as "
+            f"{' '.join(others[0])}{': those of another optimiser' if is_optimiser else ''}."
         )
     try:
         checkpointer = ocp.Checkpointer(

@@ -91,8 +91,9 @@ def fit(
       validation: how and when to evaluate, and after the last step whenever that is; the best
         parameters by it are kept.
       resume: go on from the newest checkpoint in `run_dir`, or start where there is none. The
-        settings must be those of the run. `learner` and `sample` alone cannot be compared: describe
-        them in `config`.
+        settings must be those of the run: `tx` is compared by its updates, the metric of
+        `validation` by its name. Other functions, `learner` and `sample` above all, cannot be
+        compared: describe them in `config`.
       checkpoint_every: meta-steps between checkpoints; by default those of `validation`, or a
         tenth of `steps`.
       config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`. A
@@ -171,8 +172,8 @@ def fit(
                         f"validation after step {done}: {error} {_last_good(folder)}"
                     ) from error
                 best = folder.best_value(validation.is_better)
-                # One episode has no interval.
-                spread = {"val_interval": result.interval} if validation.n_episodes > 1 else {}
+                has_interval = math.isfinite(result.interval)  # One episode has none.
+                spread = {"val_interval": result.interval} if has_interval else {}
                 folder.write(done, val=result.mean, **spread)
                 if best is None or validation.is_better(result.mean, best):
                     folder.save_best(done, params)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.runs.checkpoints import Checkpoints, save, write_json
+from jaxmeta.runs.checkpoints import Checkpoints, newest_record, save, write_json
 from jaxmeta.runs.metrics import Metrics
 from jaxmeta.runs.settings import config_differences, differences
 from jaxmeta.training.processes import from_first, is_first
@@ -69,7 +69,7 @@ class RunFolder:
         done = 0
         self._settings = settings
         if self._checkpoints:
-            found = self._resume and self._checkpoints.resume(state, state.params)
+            found = self._resume and self._newest(self._checkpoints, state)
             record = found.record if found else {}
             if found:
                 self._compare(record, found.step)
@@ -162,6 +162,14 @@ class RunFolder:
         for part in (self._metrics, self._checkpoints, self._lock):
             if part:
                 part.close()
+
+    def _newest(self, checkpoints, state):
+        try:
+            return checkpoints.resume(state, state.params)
+        except ValueError:
+            # Where the settings differ, they say why the arrays are others.
+            self._compare(newest_record(self.run_dir), checkpoints.last_step())
+            raise
 
     def _compare(self, record, done):
         """Refuses other settings than those of the run; a longer one takes its new config over."""

@@ -14,7 +14,7 @@ from jaxmeta.experiments.methods.reinforcement import MamlRl, Rl2
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.rl import bandits
 from jaxmeta.rl._rollout import returns_by_episode
-from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.evaluate import half_width, over_episodes
 
 MOST_CONTEXTS = 200_000  # for which all contexts are gone through: 5 arms and 10 pulls
 AT_ONCE = 2_000  # contexts, by vmap
@@ -54,7 +54,7 @@ def _source(recipe, sample, key, n_tasks):
         return returns_by_episode(source(key_source, sample(key_task)), episodes)
 
     returns = np.asarray(over_episodes(one, n_tasks, min(TOGETHER, n_tasks))((), key))
-    width = 1.96 / np.sqrt(n_tasks) * returns.std(0)
+    width = half_width(returns.std(0), n_tasks)
     return {"source_by_episode": {"mean": returns.mean(0).tolist(), "interval": width.tolist()}}
 
 

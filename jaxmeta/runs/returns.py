@@ -13,7 +13,7 @@ from jaxmeta.experiments.methods.reinforcement import MamlRl
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.rl import bandits
 from jaxmeta.runs.in_context import beside_returns
-from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.evaluate import half_width, over_episodes
 
 METRIC = "return"
 SCALES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of UCB1's bound, of which the best is reported
@@ -110,12 +110,11 @@ def _regrets(task, agent, sample, key, n_tasks):
     regret, expected = {}, {}
     for name, strategy in strategies.items():
         values, rewards = strategy(ucb1, key)
-        width = 1.96 / np.sqrt(n_tasks)
         regret[name] = {
             "mean": values.mean(0).tolist(),
-            "interval": (width * values.std(0)).tolist(),
+            "interval": half_width(values.std(0), n_tasks).tolist(),
         }
-        expected[name] = _summary(rewards.mean(), width * rewards.std(), n_tasks)
+        expected[name] = _summary(rewards.mean(), half_width(rewards.std(), n_tasks), n_tasks)
     if task.n_pulls <= bandits.MOST_PULLS:
         best = bandits.bayes_optimal(task.n_arms, task.n_pulls)
         # The largest of n draws from U[0, 1] is n / (n + 1) on average.

@@ -21,9 +21,20 @@ class Evaluation(NamedTuple):
     """Results over episodes, and how they were taken."""
 
     mean: float  # an array where `evaluate` runs inside a compiled program, as the other two
-    interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_episodes)
+    interval: float  # half width of the 95% interval, 1.96 * std / sqrt(n_episodes); NaN for one
     per_episode: np.ndarray  # [n_episodes] float64
     transductive: bool
+
+
+def half_width(std: Any, n_episodes: int) -> Any:
+    """Half width of the 95% interval of a mean; NaN for one episode, whose spread is not known.
+
+    Args:
+      std: standard deviation over episodes, or an array of them.
+      n_episodes: number of episodes.
+    """
+    # Of std a NaN there would pass on to derivatives.
+    return 1.96 * std / np.sqrt(n_episodes) if n_episodes > 1 else np.full(np.shape(std), np.nan)
 
 
 def evaluate(
@@ -45,7 +56,7 @@ def evaluate(
       learner: any learner.
       params: its meta-parameters.
       sample: `key -> Episode`, jittable.
-      n_episodes: number of episodes.
+      n_episodes: number of episodes; of one the interval is not known, and is NaN.
       key: seed of the episodes.
       transductive: False tests `jaxmeta.one_query_at_a_time(learner)`: batch statistics come from
         the support set (for learners that keep none, from the support set plus that query). True
@@ -113,7 +124,7 @@ def make_evaluate(
         values, is_finite, is_alike = compiled(params, key)
         if isinstance(values, jax.core.Tracer):  # Nothing can be raised there: NaN stays NaN.
             traced: Any = jnp.where(is_finite, values, jnp.nan)
-            mean, interval = jnp.mean(traced), 1.96 * jnp.std(traced) / np.sqrt(n_episodes)
+            mean, interval = jnp.mean(traced), half_width(jnp.std(traced), n_episodes)
             return Evaluation(mean, interval, traced, transductive)  # type: ignore[arg-type]
         values = np.asarray(values, np.float64)  # Many results are added up.
         if not np.all(is_finite):
@@ -131,7 +142,7 @@ def make_evaluate(
                 "predicts each query by itself, so both protocols give the same numbers.",
                 stacklevel=2,
             )
-        interval = 1.96 * values.std() / np.sqrt(n_episodes)
+        interval = half_width(values.std(), n_episodes)
         return Evaluation(float(values.mean()), float(interval), values, transductive)
 
     return run

@@ -11,16 +11,16 @@ from jaxmeta import losses
 from jaxmeta.doors import check_key, check_params, check_sample
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
-from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.evaluate import half_width, over_episodes
 
 
 class StreamEvaluation(NamedTuple):
     """Accuracy by presentation, and over all steps, over `n_episodes` streams."""
 
     by_presentation: np.ndarray  # [P], in [0, 1]; at the 1st, 2nd, ... presentation of a class
-    by_presentation_interval: np.ndarray  # [P], half widths of the 95% intervals
+    by_presentation_interval: np.ndarray  # [P], half widths of the 95% intervals; NaN for one
     mean: float  # over all steps
-    interval: float
+    interval: float  # NaN for one stream
 
 
 def evaluate_stream(
@@ -42,7 +42,7 @@ def evaluate_stream(
       learner: one whose `loss` takes streams (`mann`).
       params: its meta-parameters.
       sample: `key -> Episode`, jittable.
-      n_episodes: number of streams.
+      n_episodes: number of streams; of one the intervals are not known, and are NaN.
       key: seed of the streams.
       n_presentations: the last presentation to report, P.
       is_right: `(outputs, y) -> [T]` bool; `losses.letters_are_right` for labels that are strings.
@@ -113,5 +113,7 @@ def _ratios(numpy, steps, right):
     total = numpy.maximum(steps.sum(0), 1)
     means = right.sum(0) / total
     # A ratio of sums: its error is that of the residuals, stream by stream.
-    intervals = 1.96 * numpy.sqrt(numpy.sum((right - means * steps) ** 2, axis=0)) / total
+    n_episodes = len(steps)
+    spread = numpy.sqrt(n_episodes * numpy.sum((right - means * steps) ** 2, axis=0)) / total
+    intervals = half_width(spread, n_episodes)
     return means, intervals

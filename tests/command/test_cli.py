@@ -57,7 +57,9 @@ def test_train_evaluate_and_plot(tmp_path, capsys):
     cli.main(["evaluate", str(run), "--n-episodes", "1"])
     printed = capsys.readouterr().out
     assert "inductive" in printed and "±" not in printed.split("published")[0]
-    one = json.loads((run / "evaluation-1-episodes.json").read_text())
+    text = (run / "evaluation-1-episodes.json").read_text()
+    one = json.loads(text)
+    assert "NaN" not in text  # Which JSON does not know.
     assert one["inductive"]["interval"] is None and one["untrained"]["interval"] is None
     assert {point["interval"] for point in one["adaptation"]["5-shot"]} == {None}
     assert (run / "evaluation.json").read_bytes() == own  # The run's own is never replaced.

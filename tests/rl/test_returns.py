@@ -1,5 +1,7 @@
 """Returns over tasks, of an agent whose returns are known."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,16 @@ def test_the_mean_is_a_return_and_not_a_sum_over_inner_steps(dtype):
     np.testing.assert_allclose(result.interval, 1.96 * 12**-0.5 / 5000**0.5, rtol=0.1)
     trial = rl.evaluate_returns(agent(dtype), {}, sample, metric=jnp.sum, **settings)
     np.testing.assert_allclose(trial.mean, result.at.sum(), rtol=2e-3)
+
+
+def test_of_one_task_no_interval_is_known():
+    run = rl.make_evaluate_returns(agent("float32"), sample, n_episodes=1)
+    for result in (run({}, jax.random.key(1)), jax.jit(run)({}, jax.random.key(1))):
+        assert np.isnan(result.interval) and np.isfinite(result.mean)
+        assert np.isnan(result.at_interval).all() and result.at_interval.shape == (3,)
+    given = SimpleNamespace(loss=lambda params, key, task: (task, None))
+    likelihood = rl.make_evaluate_likelihood(given, sample, n_episodes=1)
+    assert np.isnan(likelihood({}, jax.random.key(1)).interval)
 
 
 def test_mistakes_are_answered():

@@ -28,8 +28,8 @@ VALIDATION = Validation(
 )
 
 
-def learner():
-    net = jaxmeta.networks.mlp(1, hidden=(8,), kernel_init=jax.nn.initializers.glorot_normal())
+def learner(hidden=(8,)):
+    net = jaxmeta.networks.mlp(1, hidden=hidden, kernel_init=jax.nn.initializers.glorot_normal())
     return jaxmeta.maml(net, inner_steps=1, loss_fn=optax.squared_error)
 
 
@@ -270,16 +270,16 @@ def test_a_short_try_is_trained_validated_and_may_go_on(tmp_path):
 def test_ctrl_c_in_the_last_call_is_not_forgotten(tmp_path, number):
     """All is trained, and whoever called knows of the wish to stop."""
 
+    numbers = [number]
+
     def interrupt(outputs, query):
-        jax.debug.callback(lambda: os.kill(os.getpid(), number))
+        jax.debug.callback(lambda: numbers and os.kill(os.getpid(), numbers.pop()))
         return jaxmeta.losses.squared_error(outputs, query)
 
-    stopped = train(
-        tmp_path, steps=10, validation=VALIDATION._replace(metric=interrupt, n_episodes=1)
-    )
+    validation = VALIDATION._replace(metric=interrupt, n_episodes=1)
+    stopped = train(tmp_path, steps=10, validation=validation)
     assert int(stopped.state.step) == 10 and not stopped.is_complete
-    settings = {"validation": VALIDATION._replace(n_episodes=1), "resume": True}
-    assert train(tmp_path, steps=10, **settings).is_complete
+    assert train(tmp_path, steps=10, validation=validation, resume=True).is_complete
 
 
 def test_one_episode_of_validation_has_no_interval(tmp_path):
@@ -306,7 +306,16 @@ CHANGED = [
     ({"tx": optimiser(b2=0.99)}, "tx "),
     ({"tx": optimiser(clip=10.0)}, "tx "),
     ({"tx": optimiser(falling_over=1000)}, "tx "),
-    ({"tx": optax.sgd(1e-3)}, "of another structure"),
+    ({"tx": optax.sgd(1e-3)}, "with other settings: tx is another optimiser"),
+    (
+        {"tx": optax.chain(optimiser(), optax.identity())},
+        r"of another structure .*\.opt_state.*: those of another optimiser\.",
+    ),
+    ({"learner": learner(hidden=(8, 8))}, r"of another structure .* float32\.$"),
+    (
+        {"validation": VALIDATION._replace(metric=jaxmeta.losses.accuracy)},
+        r"validation.metric is jaxmeta\.\S+\.accuracy, was jaxmeta\.\S+\.squared_error",
+    ),
     ({"config": {"rate": 0.1, "net": {"width": 8}}}, "net.width is 8, was 4"),
     ({"config": {"rate": 0.2, "net": {"width": 4}}}, "rate is 0.2, was 0.1"),
     ({"config": {"net": {"width": 4}}}, "rate is missing"),

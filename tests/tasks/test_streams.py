@@ -96,3 +96,12 @@ def test_accuracy_by_presentation():
     run = make_evaluate_stream(nearest_seen(), sample, n_episodes=50, n_presentations=4)
     for value, inside in zip(result, jax.jit(run)({}, jax.random.key(0)), strict=True):
         np.testing.assert_allclose(inside, value, rtol=1e-5, atol=1e-6)
+
+
+def test_of_one_stream_no_interval_is_known():
+    sample = tasks.streams(numbered([6] * 5), n_way=3, per_class=4)
+    run = make_evaluate_stream(nearest_seen(), sample, n_episodes=1, n_presentations=4)
+    for result in (run({}, jax.random.key(0)), jax.jit(run)({}, jax.random.key(0))):
+        assert np.isnan(result.interval) and np.isfinite(result.mean)
+        assert np.isnan(result.by_presentation_interval).all()
+        assert result.by_presentation_interval.shape == (4,)

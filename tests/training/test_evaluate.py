@@ -37,6 +37,27 @@ def test_mean_and_interval_of_the_episodes_of_the_keys():
     assert not result.transductive
 
 
+def test_of_one_episode_no_interval_is_known():
+    """0 would claim certainty. The derivative of the mean is as finite as that of many episodes."""
+    run = make_evaluate(
+        jaxmeta.learners.metric.nearest_neighbour(), lambda key: sample(key), n_episodes=1
+    )
+    for result in (run({}, jax.random.key(3)), jax.jit(run)({}, jax.random.key(3))):
+        assert np.isnan(result.interval) and np.isfinite(result.mean)
+
+    def mean_and_interval(scale):
+        def scaled(outputs, query):
+            return jnp.mean((scale * query.x) ** 2)
+
+        learner = jaxmeta.learners.metric.nearest_neighbour()
+        run = make_evaluate(learner, sample, n_episodes=1, metric=scaled)
+        return run({}, jax.random.key(3))[:2]
+
+    slope, interval = jax.grad(jax.jit(mean_and_interval), has_aux=True)(2.0)
+    np.testing.assert_allclose(slope, mean_and_interval(2.0)[0], rtol=1e-5)  # d(s^2 c) at s = 2
+    assert np.isnan(interval)
+
+
 def test_two_learners_meet_the_same_episodes_whatever_their_number():
     seen = []
 
