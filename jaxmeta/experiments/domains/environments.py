@@ -1,14 +1,51 @@
 """Tasks to act in, as frozen dataclasses."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
+
+import jax.numpy as jnp
 
 from jaxmeta import rl
+from jaxmeta.experiments.metric import RETURN
+from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environments import Environment
 
 
+class _World:
+    """Tasks to act in."""
+
+    acts = True
+    has_images = False
+    has_shots = False
+    has_paths = False
+    metric = RETURN
+    n_outputs = 0  # As many as the actions want.
+    loss_fn = None
+    score = staticmethod(jnp.sum)
+    make_evaluate = staticmethod(rl.make_evaluate_returns)
+    build: Any
+    setting: Any
+
+    def samples(self) -> Samples:
+        """Random tasks, the same in all splits."""
+        sample = self.build().sample
+        return Samples(sample, sample, {self.setting: sample})
+
+    def results(self, work: Work) -> dict:
+        """Returns of the agent and of fresh parameters."""
+        return return_results(work)
+
+    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+        """What happens within a trial of an agent with a memory: returns by episode."""
+        return by_episode(trained, untrained)
+
+    def trace(self, work: Work) -> None:
+        """None: its memory is that of the policy."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Bandits:
+class Bandits(_World):
     """Bernoulli bandits."""
 
     n_arms: int = 5
@@ -30,9 +67,13 @@ class Bandits:
         """In words."""
         return f"{self.n_arms} arms, {self.n_pulls} pulls"
 
+    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+        """Regret of each pull, beside that of the strategies of `rl.bandits`."""
+        return regrets(self, work)
+
 
 @dataclasses.dataclass(frozen=True)
-class TabularMdps:
+class TabularMdps(_World):
     """Random MDPs in tables."""
 
     n_states: int = 10
@@ -55,8 +96,10 @@ class TabularMdps:
 
 
 @dataclasses.dataclass(frozen=True)
-class Navigation:
+class Navigation(_World):
     """A point that moves to a goal in the plane."""
+
+    has_paths = True
 
     reward: Literal["distance", "squared_distance"] = "distance"
     """minus which, at every step"""
@@ -83,7 +126,7 @@ class Navigation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Locomotion:
+class Locomotion(_World):
     """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
 
     robot: Literal["half_cheetah", "ant"] = "half_cheetah"

@@ -9,11 +9,41 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import rl
+from jaxmeta.experiments.methods.method import Method
+from jaxmeta.experiments.parts import Built
+
+
+class _Acting(Method):
+    """An agent: `build(net, task)`."""
+
+    acts = True
+    build: Any
+    optimiser: Any
+    make_step: Any
+    metric: Any
+    adapts: bool
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The agent on a net, in an environment."""
+        agent = self.build(net, domain)
+        return Built(
+            agent,
+            agent,
+            lambda _: agent,
+            range(0),
+            optimiser=self.optimiser,
+            make_step=self.make_step(),
+            score=self.metric,
+            spreads=self.adapts,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Rl2:
+class Rl2(_Acting):
     """RL^2."""
+
+    adapts = False  # by inner steps
+    tasks_at_test = 200  # together, by vmap
 
     discount: float = 0.99
     """of rewards"""
@@ -63,8 +93,11 @@ class Rl2:
 
 
 @dataclasses.dataclass(frozen=True)
-class MamlRl:
+class MamlRl(_Acting):
     """MAML on trajectories."""
+
+    adapts = True  # by inner steps
+    tasks_at_test = 20  # together, by vmap
 
     inner_lr: float = 0.1
     """step size of the inner loop"""

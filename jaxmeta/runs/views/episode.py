@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.methods.metric import METRIC
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.learner import Episode
 from jaxmeta.networks.normalisation import record
@@ -26,7 +24,7 @@ class EpisodeView(NamedTuple):
 
 def has_images(recipe: Recipe) -> bool:
     """Whether a run of the recipe has episodes to draw."""
-    return isinstance(recipe.task, Images)
+    return recipe.task.has_images
 
 
 def episode_of_run(run_dir: str | Path, *, number: int = 0) -> EpisodeView:
@@ -61,9 +59,11 @@ def episode_of_run(run_dir: str | Path, *, number: int = 0) -> EpisodeView:
 
 def _projection(recipe: Recipe, params: Any, episode: Episode):
     """The two principal components of the embeddings of an episode."""
-    if not isinstance(recipe.learner, METRIC):
+    method: Any = recipe.learner
+    embed = method.embedder(recipe.net)
+    if embed is None:
         return None, None
-    embed, weights = recipe.net.build(None), recipe.learner.embedding(params)
+    weights = method.embedding(params)
     support, statistics = record(embed, weights, episode.support.x)
     query = embed.apply({**weights, **statistics}, episode.query.x)
     rows = np.asarray(jnp.concatenate([support, query]), np.float64)
