@@ -32,7 +32,7 @@ import environment
 import numpy as np
 from workloads import WORKLOADS, Workload
 
-from jaxmeta import huge_pages
+from jaxmeta.command import huge_pages
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-3

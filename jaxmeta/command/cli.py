@@ -329,9 +329,11 @@ def _evaluate(run_dir, **settings):
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
+    metric = experiments.METRICS[results["metric"]]
     for row in ("given_context", "expected_reward"):
         for name, total in results.get(row, {}).items():
-            print(f"  {name:28} {_value(total, 3)}  ({row.replace('_', ' ')})")
+            text = metric.text(total["mean"], total["interval"])
+            print(f"  {name:28} {text}  ({row.replace('_', ' ')})")
     if "by_presentation" in results.get("inductive", {}):
         shares = (f"{100 * share:.1f}" for share in results["inductive"]["by_presentation"])
         print(f"  by presentation of a class, %  {', '.join(shares)}")
@@ -384,20 +386,8 @@ def _draw_memory(run_dir):
 
 
 def _number(results, row):
-    result = results[row]
-    if results["metric"] == "accuracy":
-        return f"{_value(result, 2, 100)} %"
-    if results["metric"] == "return":
-        return _value(result, 3)
-    return f"MSE {_value(result, 3)}"
-
-
-def _value(result, digits, scale=1):
-    """A mean with its interval, which that of one episode lacks."""
-    mean = f"{scale * result['mean']:.{digits}f}"
-    if result["interval"] is None:
-        return mean
-    return f"{mean} ± {scale * result['interval']:.{digits}f}"
+    metric = experiments.METRICS[results["metric"]]
+    return metric.text(results[row]["mean"], results[row]["interval"])
 
 
 def _draw(run_dirs, path):

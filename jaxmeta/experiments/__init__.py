@@ -2,6 +2,16 @@
 
 from jaxmeta.experiments.build import Experiment, build, use_all_cores
 from jaxmeta.experiments.codec import decode, encode
+from jaxmeta.experiments.metric import METRICS, Metric
 from jaxmeta.experiments.recipe import Recipe
 
-__all__ = ["Experiment", "Recipe", "build", "decode", "encode", "use_all_cores"]
+__all__ = [
+    "METRICS",
+    "Experiment",
+    "Metric",
+    "Recipe",
+    "build",
+    "decode",
+    "encode",
+    "use_all_cores",
+]

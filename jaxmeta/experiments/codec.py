@@ -57,7 +57,8 @@ def _choices(kind):
 
 
 def _dataclass(kind, content):
-    hints = get_type_hints(kind)
+    annotations = get_type_hints(kind)
+    hints = {field.name: annotations[field.name] for field in dataclasses.fields(kind)}
     unknown = sorted(set(content) - set(hints) - {TYPE})
     if unknown:
         raise ValueError(

@@ -12,6 +12,9 @@ from jaxmeta import networks, rl
 class Mlp:
     """The sinusoid net of Finn et al."""
 
+    convolves = False
+    is_pooled_and_flat = False
+
     hidden: tuple[int, ...] = (40, 40)
     """widths of the hidden layers"""
     init_scale: float | None = 0.01
@@ -28,6 +31,9 @@ class Mlp:
 class Linear:
     """The unknowns of a quadratic problem as a linear net without bias."""
 
+    convolves = False
+    is_pooled_and_flat = False
+
     init_scale: float = 0.01
     """standard deviation of the start"""
 
@@ -40,6 +46,8 @@ class Linear:
 class Conv4:
     """Four convolutional blocks."""
 
+    convolves = True
+
     width: int = 64
     """channels"""
     strided: bool = False
@@ -48,6 +56,11 @@ class Conv4:
     """average the last map in place of flattening it"""
     embedding: int | None = None
     """units of a linear layer after the blocks where there is no head; None: no such layer"""
+
+    @property
+    def is_pooled_and_flat(self) -> bool:
+        """Whether it max-pools and flattens the last map."""
+        return not (self.strided or self.spatial_mean)
 
     def build(self, n_outputs):
         """The module."""
@@ -61,6 +74,9 @@ class Conv4:
 class RelationMaps:
     """The embedding of relation networks: maps in place of a vector."""
 
+    convolves = True
+    is_pooled_and_flat = False
+
     width: int = 64
     """channels"""
 
@@ -73,6 +89,9 @@ class RelationMaps:
 @dataclasses.dataclass(frozen=True)
 class SigmoidUnits:
     """The embedding of siamese networks: four convolutional blocks and sigmoid units."""
+
+    convolves = True
+    is_pooled_and_flat = False
 
     units: int = 256
     """of the last layer; the paper's are 4096"""
@@ -89,6 +108,9 @@ class SigmoidUnits:
 class Pixels:
     """No net: the pixels as they are."""
 
+    convolves = False
+    is_pooled_and_flat = False
+
     def build(self, n_outputs):
         """None at all."""
         del n_outputs
@@ -97,6 +119,9 @@ class Pixels:
 @dataclasses.dataclass(frozen=True)
 class Augmented:
     """Convolutional blocks, a dense layer and a head, the last of them with fast weights."""
+
+    convolves = True
+    is_pooled_and_flat = False
 
     width: int = 64
     """channels"""
@@ -122,6 +147,9 @@ class Augmented:
 class Memory:
     """The memory of a policy."""
 
+    convolves = False
+    is_pooled_and_flat = False
+
     memory: Literal["gru", "lstm", "snail"] = "gru"
     """what remembers"""
     hidden: int = 256
@@ -141,6 +169,9 @@ class Memory:
 class Reader:
     """The transformer over a set of transitions."""
 
+    convolves = False
+    is_pooled_and_flat = False
+
     width: int = 32
     """numbers per transition inside"""
     layers: int = 4
@@ -157,6 +188,9 @@ class Reader:
 @dataclasses.dataclass(frozen=True)
 class Causal:
     """The causal transformer as a memory."""
+
+    convolves = False
+    is_pooled_and_flat = False
 
     width: int = 64
     """numbers per step inside"""

@@ -109,7 +109,9 @@ def check_choices(config: Any) -> None:
     Raises:
       ValueError: one does not; names it and the words.
     """
-    for name, type_ in get_type_hints(type(config)).items():
+    annotations = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        name, type_ = field.name, annotations[field.name]
         value = getattr(config, name)
         if dataclasses.is_dataclass(value):
             check_choices(value)

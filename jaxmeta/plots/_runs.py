@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from jaxmeta.experiments.metric import ACCURACY, METRICS, RETURN
 from jaxmeta.plots._returns import episode_returns, regret_curves
 
 STYLES = ("-", "--", ":", "-.")
@@ -69,7 +70,7 @@ def adaptation_curves(
         xlabel="inner steps", ylabel=f"{evaluation['metric']} on meta_test", title="Adaptation"
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if evaluation["metric"] == "mean squared error":
+    if METRICS[evaluation["metric"]].is_logarithmic:
         axes.set_yscale("log")
 
 
@@ -183,9 +184,9 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         learning_curves(
             records, metric=result.get("validated_by", metric), axes=panels[1], label=name
         )
-        if metric == "mean squared error":
+        if result and METRICS[metric].is_logarithmic:
             panels[1].set_yscale("log")
-        if result and metric == "return":
+        if metric == RETURN.name:
             panels[0].set_ylabel(f"minus the {result.get('trained_on', 'return')} in training")
     for number, (name, result) in enumerate(evaluations.items()):
         label, colour = (name, f"C{list(runs).index(name)}") if several else ("", None)
@@ -215,10 +216,8 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
 
 def headline(evaluation: Mapping) -> str:
     """The main result in one line, with protocol and interval."""
-    result = evaluation["return" if evaluation["metric"] == "return" else "inductive"]
-    scale, digits = (100, 2) if evaluation["metric"] == "accuracy" else (1, 3)
-    value = f"{scale * result['mean']:.{digits}f}"
-    if result["interval"] is not None:
-        value += f" ± {scale * result['interval']:.{digits}f}"
-    form = {"return": "{}, return {}", "accuracy": "{} {} % (inductive)"}
-    return form.get(evaluation["metric"], "{} MSE {}").format(evaluation["setting"], value)
+    metric = METRICS[evaluation["metric"]]
+    result = evaluation["return" if metric is RETURN else "inductive"]
+    value = metric.text(result["mean"], result["interval"])
+    form = {RETURN: "{}, return {}", ACCURACY: "{} {} (inductive)"}
+    return form.get(metric, "{} {}").format(evaluation["setting"], value)

@@ -6,11 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxmeta import analysis
-from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.methods.gradient import Anil, Imaml, Maml, MetaLstm, MetaSgd, Reptile
 from jaxmeta.learner import Examples
 from jaxmeta.losses import mean_loss
 from jaxmeta.net import as_net
@@ -42,7 +39,8 @@ def analyse_run(run_dir: str | Path) -> Analysis:
       ValueError: its learner does not adapt the plain weights of a net.
     """
     name, recipe = read_config(run_dir)
-    if not isinstance(recipe.learner, Maml | Anil | MetaSgd | Reptile | Imaml | MetaLstm):
+    lr = recipe.learner.analysed_lr
+    if lr is None:
         raise ValueError(
             f"analyse needs a learner that adapts the weights of a net from params.net, "
             f"got recipe {name!r}."
@@ -50,11 +48,7 @@ def analyse_run(run_dir: str | Path) -> Analysis:
     key = stream(recipe, META_TEST)
     experiment, start, params, _, _ = load_best(run_dir, recipe)
 
-    if isinstance(recipe.task, Images):
-        loss_fn, n_outputs = optax.softmax_cross_entropy, recipe.task.n_way
-    else:
-        loss_fn, n_outputs = optax.squared_error, 1
-    net = as_net(recipe.net.build(n_outputs))
+    loss_fn, net = recipe.task.loss_fn, as_net(recipe.net.build(recipe.task.n_outputs))
 
     def task_loss(weights, examples):
         return mean_loss(loss_fn, net.apply(weights, examples.x), examples)
@@ -62,7 +56,6 @@ def analyse_run(run_dir: str | Path) -> Analysis:
     key_task, key_rows, key_learner, key_probe = jax.random.split(key, 4)
     episode = next(iter(experiment.meta_test.values()))(key_task)
     batches = _minibatches(key_rows, episode)
-    lr = recipe.learner.inner_lr if not isinstance(recipe.learner, MetaLstm) else 0.01
     expansions = {
         label: _double(analysis.expansion)(
             task_loss, weights.net, batches, inner_lrs=[lr * share for share in RATES]
@@ -75,7 +68,7 @@ def analyse_run(run_dir: str | Path) -> Analysis:
         "task loss before adaptation": (lambda w: task_loss(w, episode.support), params.net),
         "task loss after adaptation": (lambda w: task_loss(w, episode.support), adapted),
     }
-    if _has_second_order(recipe.learner):
+    if recipe.learner.is_second_order:
 
         def meta_loss(weights):
             moved = params._replace(net=weights)
@@ -97,11 +90,6 @@ def analyse_run(run_dir: str | Path) -> Analysis:
     result = Analysis(expansions, spectra, costs, check)
     write_json(Path(run_dir) / ANALYSIS, {"recipe": name, **_plain(result._asdict())})
     return result
-
-
-def _has_second_order(learner: Any) -> bool:
-    """Whether the meta-gradient is the derivative of the loss, so that the loss has a Hessian."""
-    return isinstance(learner, Maml) and learner.derivative != "first_order"
 
 
 def _minibatches(key: jax.Array, episode: Any) -> Examples:

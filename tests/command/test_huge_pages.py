@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jaxmeta import huge_pages
+from jaxmeta.command import huge_pages
 
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 

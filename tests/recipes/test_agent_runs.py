@@ -117,5 +117,5 @@ def test_the_returns_of_a_trial_by_episode(tmp_path):
 
 def test_a_learner_cannot_act():
     recipe = recipes.find("sinusoid-maml")
-    with pytest.raises(ValueError, match="5 arms, 10 pulls is for agents, got Maml"):
+    with pytest.raises(ValueError, match="Bandits is for agents, got Maml"):
         experiments.build(dataclasses.replace(recipe, task=recipes.find("bandit-rl2-5a10").task))

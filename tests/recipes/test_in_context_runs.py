@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import plots, recipes, runs
+from jaxmeta import experiments, plots, recipes, runs
 from jaxmeta.command import cli
 from jaxmeta.experiments.domains.environments import DarkRoom, KeyToDoor
+from jaxmeta.experiments.reports.in_context import _chance, multisets
 from jaxmeta.recipes.in_context import IN_CONTEXT
 from jaxmeta.runs.checkpoints import Checkpoints
-from jaxmeta.runs.in_context import _chance, multisets
 
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-    monkeypatch.setattr(recipes, "use_all_cores", lambda: None)  # JAX has started already.
+    monkeypatch.setattr(experiments, "use_all_cores", lambda: None)  # JAX has started already.
 
 
 SHORT = (

@@ -2,16 +2,59 @@
 
 import dataclasses
 import itertools
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
 from jaxmeta import rl
+from jaxmeta.experiments.metric import RETURN
+from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.reports.in_context import MOST_CONTEXTS, given_context, posterior
+from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environment import Environment
 
 
+class _World:
+    """Tasks to act in."""
+
+    acts = True
+    has_images = False
+    has_shots = False
+    has_paths = False
+    metric = RETURN
+    optimum: Any = None  # the best return of an episode, a number; None: not known
+    teacher: Any = None  # `(state, task) -> action`; None: that of the environment, if any
+    n_outputs = 0  # As many as the actions want.
+    loss_fn = None
+    score = staticmethod(jnp.sum)
+    make_evaluate = staticmethod(rl.make_evaluate_returns)
+    build: Any
+    setting: Any
+
+    def samples(self) -> Samples:
+        """Random tasks, the same in all splits."""
+        sample = self.build().sample
+        return Samples(sample, sample, {self.setting: sample})
+
+    def results(self, work: Work) -> dict:
+        """Returns of the agent and of fresh parameters."""
+        return return_results(work)
+
+    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+        """What happens within a trial of an agent with a memory: returns by episode."""
+        return by_episode(trained, untrained)
+
+    def of_posterior(self, work: Work) -> dict:
+        """How good an agent is that is trained to be a posterior: after a given context."""
+        return {"given_context": given_context(work)}
+
+    def trace(self, work: Work) -> None:
+        """None: its memory is that of the policy."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Bandits:
+class Bandits(_World):
     """Bernoulli bandits."""
 
     n_arms: int = 5
@@ -33,9 +76,18 @@ class Bandits:
         """In words."""
         return f"{self.n_arms} arms, {self.n_pulls} pulls"
 
+    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+        """Regret of each pull, beside that of the strategies of `rl.bandits`."""
+        return regrets(self, work)
+
+    def of_posterior(self, work: Work) -> dict:
+        """How far it is from the exact posterior, where its contexts can all be gone through."""
+        n_contexts = math.comb(self.n_pulls + 2 * self.n_arms, self.n_pulls)
+        return {"posterior": posterior(self, work)} if n_contexts <= MOST_CONTEXTS else {}
+
 
 @dataclasses.dataclass(frozen=True)
-class TabularMdps:
+class TabularMdps(_World):
     """Random MDPs in tables."""
 
     n_states: int = 10
@@ -58,8 +110,10 @@ class TabularMdps:
 
 
 @dataclasses.dataclass(frozen=True)
-class Navigation:
+class Navigation(_World):
     """A point that moves to a goal in the plane."""
+
+    has_paths = True
 
     reward: Literal["distance", "squared_distance"] = "distance"
     """minus which, at every step"""
@@ -90,7 +144,7 @@ class Navigation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Locomotion:
+class Locomotion(_World):
     """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
 
     robot: Literal["half_cheetah", "ant"] = "half_cheetah"
@@ -121,7 +175,7 @@ class Locomotion:
 
 
 @dataclasses.dataclass(frozen=True)
-class DarkRoom:
+class DarkRoom(_World):
     """A room with a goal that cannot be seen."""
 
     size: int = 10
@@ -154,7 +208,7 @@ class DarkRoom:
 
 
 @dataclasses.dataclass(frozen=True)
-class KeyToDoor:
+class KeyToDoor(_World):
     """A dark room with a key and a door."""
 
     size: int = 9

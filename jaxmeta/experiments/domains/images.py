@@ -2,9 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
-from jaxmeta import datasets
+import optax
+
+from jaxmeta import datasets, losses, tasks
+from jaxmeta.experiments.metric import ACCURACY
+from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.reports.episodes import image_results
+from jaxmeta.training import make_evaluate
 
 # By name, as the command takes it; called with the source.
 DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
@@ -76,6 +82,15 @@ class ImageSource:
 class Images(ImageSource):
     """Few-shot classification of images."""
 
+    acts = False
+    has_images = True
+    has_shots = True
+    has_paths = False
+    metric = ACCURACY
+    loss_fn = staticmethod(optax.softmax_cross_entropy)
+    score = staticmethod(losses.accuracy)
+    make_evaluate = staticmethod(make_evaluate)
+
     n_way: int = 5
     """classes per episode at test"""
     k_shot: int = 1
@@ -90,3 +105,40 @@ class Images(ImageSource):
     """query images per class in training"""
     unlabelled: int = 0
     """further support images per class that come without their label"""
+
+    @property
+    def n_outputs(self) -> int:
+        """Classes."""
+        return self.n_way
+
+    @property
+    def setting(self) -> str:
+        """In words."""
+        unlabelled = f", {self.unlabelled} unlabelled" if self.unlabelled else ""
+        return f"{self.n_way}-way {self.k_shot}-shot{unlabelled}"
+
+    def samples(self) -> Samples:
+        """Loads the data."""
+        splits = self.splits()
+        shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
+        meta_train = tasks.episodes(
+            splits.meta_train,
+            n_way=self.train_n_way,
+            k_shot=self.train_k_shot,
+            q_queries=self.train_q_queries,
+            **shared,
+        )
+        meta_val, meta_test = (
+            tasks.episodes(
+                split, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
+            )
+            for split in (splits.meta_val, splits.meta_test)
+        )
+        return Samples(meta_train, meta_val, {self.setting: meta_test})
+
+    def results(self, work: Work) -> dict:
+        """Both protocols, fresh parameters, the raw-pixel floor, and the adaptation."""
+        return image_results(work)
+
+    def trace(self, work: Work) -> None:
+        """None: the images of an episode come together."""

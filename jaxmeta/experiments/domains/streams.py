@@ -1,16 +1,30 @@
 """Streams of images whose labels are shown one step late."""
 
 import dataclasses
+from collections.abc import Callable
+
+import optax
 
 from jaxmeta import losses, tasks
 from jaxmeta.datasets import ClassData
 from jaxmeta.episodes import Sample
 from jaxmeta.experiments.domains.images import ImageSource
+from jaxmeta.experiments.metric import ACCURACY
+from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.reports.streams import make_evaluate_all, memory_trace, stream_results
 
 
 @dataclasses.dataclass(frozen=True)
 class Streams(ImageSource):
     """Sequences of images whose labels are shown one step late."""
+
+    acts = False
+    has_images = False
+    has_shots = False
+    has_paths = False
+    metric = ACCURACY
+    n_outputs = 0  # The width of the labels, whatever the learner is told.
+    make_evaluate = staticmethod(make_evaluate_all)
 
     n_way: int = 5
     """classes of a sequence"""
@@ -42,7 +56,12 @@ class Streams(ImageSource):
         )
 
     @property
-    def is_right(self):
+    def loss_fn(self) -> Callable:
+        """Cross-entropy of a class, or of the letters of a string."""
+        return losses.letters_cross_entropy if self.strings else optax.softmax_cross_entropy
+
+    @property
+    def score(self) -> Callable:
         """Which steps count as right."""
         return losses.letters_are_right if self.strings else losses.is_right
 
@@ -51,3 +70,21 @@ class Streams(ImageSource):
         """In words."""
         steps = self.n_way * self.per_class if self.length is None else self.length
         return f"{self.n_way} classes{' as strings' if self.strings else ''}, {steps} steps"
+
+    def samples(self) -> Samples:
+        """Loads the data."""
+        splits = self.splits()
+        meta_test = self.sample(splits.meta_test, training=False)
+        return Samples(
+            self.sample(splits.meta_train, training=True),
+            self.sample(splits.meta_val, training=False),
+            {self.setting: meta_test},
+        )
+
+    def results(self, work: Work) -> dict:
+        """Accuracy by presentation: of the learner, untrained, of the nearest earlier image."""
+        return stream_results(work)
+
+    def trace(self, work: Work) -> dict | None:
+        """Where a memory is written and read along the first stream."""
+        return memory_trace(work)

@@ -1,12 +1,14 @@
 """The learner's part of a recipe: one frozen dataclass per method."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
 import jaxmeta.learners.gradient as gradient
 from jaxmeta import losses
+from jaxmeta.experiments.methods.method import Method
+from jaxmeta.experiments.parts import Built
 from jaxmeta.inner import rules
 from jaxmeta.learner import Learner
 from jaxmeta.net import NetLike
@@ -14,8 +16,38 @@ from jaxmeta.net import NetLike
 Derivative = Literal["reverse", "forward_over_reverse", "first_order"]
 
 
+class _InnerLoop(Method):
+    """A learner with an inner loop: `build(net, loss_fn, inner_steps)`, in training and at test."""
+
+    least_inner_steps = 0
+    build: Any
+    inner_steps: int
+    test_inner_steps: int
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner on a net and a domain, with other counts of inner steps at test."""
+        module, loss_fn = net.build(domain.n_outputs), domain.loss_fn
+
+        def after(inner_steps):
+            return self.build(module, loss_fn, inner_steps)
+
+        learner, last = self.build(module, loss_fn, self.inner_steps), self.test_inner_steps
+        return Built(learner, after(last), after, range(self.least_inner_steps, last + 1))
+
+
+class _PlainWeights(_InnerLoop):
+    """One that adapts the plain weights of a net by gradient steps."""
+
+    inner_lr: float
+
+    @property
+    def analysed_lr(self) -> float:
+        """The inner rate."""
+        return self.inner_lr
+
+
 @dataclasses.dataclass(frozen=True)
-class Maml:
+class Maml(_PlainWeights):
     """MAML; FOMAML with `derivative="first_order"`."""
 
     inner_lr: float = 0.01
@@ -28,6 +60,11 @@ class Maml:
     """second order in one of two ways, or first order"""
     transductive: bool = False
     """train with the query set's own batch statistics"""
+
+    @property
+    def is_second_order(self) -> bool:
+        """Whether the loss has a Hessian: the meta-gradient is its derivative."""
+        return self.derivative != "first_order"
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps."""
@@ -72,7 +109,7 @@ class MetaSgd(Maml):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reptile:
+class Reptile(_PlainWeights):
     """Reptile, with Adam without momentum in the inner loop."""
 
     inner_lr: float = 1e-3
@@ -86,6 +123,16 @@ class Reptile:
     test_inner_batch: int | None = 5
     """support rows per step at test; None: all"""
 
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner, with another size of minibatches at test."""
+        module, loss_fn, last = net.build(domain.n_outputs), domain.loss_fn, self.test_inner_steps
+
+        def after(inner_steps):
+            return self.build(module, loss_fn, inner_steps, self.test_inner_batch)
+
+        learner = self.build(module, loss_fn, self.inner_steps, self.inner_batch)
+        return Built(learner, after(last), after, range(last + 1))
+
     def build(self, net, loss_fn, inner_steps, batch_size=None):
         """The learner with that many inner steps."""
         return gradient.reptile(
@@ -98,7 +145,7 @@ class Reptile:
 
 
 @dataclasses.dataclass(frozen=True)
-class MamlPlusPlus:
+class MamlPlusPlus(_InnerLoop):
     """MAML++; as many inner steps at test as in training."""
 
     inner_lr: float = 0.1
@@ -111,6 +158,13 @@ class MamlPlusPlus:
     """meta-steps until the loss after the last step alone counts"""
     derivative: Derivative = "forward_over_reverse"
     """second order in one of two ways, or first order"""
+
+    least_inner_steps = 1
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner, whose outer optimiser counts the steps until the annealing ends."""
+        built = super().assemble(net, domain)
+        return built._replace(optimiser=lambda outer: gradient.counting_steps(outer.build()))
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps, at most those of training."""
@@ -125,7 +179,7 @@ class MamlPlusPlus:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cavia:
+class Cavia(_InnerLoop):
     """CAVIA."""
 
     context_size: int = 100
@@ -152,7 +206,7 @@ class Cavia:
 
 
 @dataclasses.dataclass(frozen=True)
-class Imaml:
+class Imaml(_PlainWeights):
     """iMAML."""
 
     inner_lr: float = 0.1
@@ -182,7 +236,7 @@ class Imaml:
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaLstm:
+class MetaLstm(_InnerLoop):
     """The LSTM meta-learner."""
 
     hidden: int = 20
@@ -193,6 +247,11 @@ class MetaLstm:
     """updates in training"""
     test_inner_steps: int = 12
     """updates at test"""
+
+    @property
+    def analysed_lr(self) -> float:
+        """About the sigmoid of where the input gate starts."""
+        return 0.01
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many updates."""
@@ -206,7 +265,7 @@ class MetaLstm:
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnedOptimizer:
+class LearnedOptimizer(_InnerLoop):
     """The learned optimiser, on gradients as they are."""
 
     hidden: int = 20
@@ -221,6 +280,8 @@ class LearnedOptimizer:
     """updates in training"""
     test_inner_steps: int = 100
     """updates at test"""
+
+    least_inner_steps = 1
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many updates."""

@@ -1,18 +1,30 @@
 """The learner's part of a recipe: the hypernetwork family."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+import optax
 
 import jaxmeta.learners.hyper as hyper
 from jaxmeta import losses, networks
+from jaxmeta.experiments.methods.method import Method
+from jaxmeta.experiments.parts import Built
+from jaxmeta.experiments.reports.predictive import predictive_results
 from jaxmeta.learner import Learner
 
 
-class OnePass:
+class OnePass(Method):
     """A learner without inner steps: `build(net, n_outputs, loss_fn)` is all there is."""
+
+    one_pass = True
+    build: Any
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner on a net and a domain."""
+        learner = self.build(net, domain.n_outputs, domain.loss_fn)
+        return Built(learner, learner, lambda _: learner, range(0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +52,7 @@ class HyperTransformer(OnePass):
 
     def build(self, net, n_outputs, loss_fn: losses.LossFn, *, observe: bool = False) -> Learner:
         """The learner, which finds the number of outputs in the labels."""
-        if getattr(net, "strided", True) or net.spatial_mean:
+        if not net.is_pooled_and_flat:
             raise ValueError(
                 "hypertransformer generates Conv4 nets with max-pooling and a flat last map alone: "
                 f"strided and spatial_mean must be False, got {net}."
@@ -59,6 +71,19 @@ class HyperTransformer(OnePass):
             observe=observe,
             loss_fn=loss_fn,
         )
+
+    def look(self, net: Any, learner: Learner) -> Learner:
+        """The learner that keeps its attention."""
+        return self.build(net, None, optax.softmax_cross_entropy, observe=True)
+
+    def weights(self, adapted: Any) -> dict[str, Any]:
+        """Kernels and head."""
+        kernels = {f"kernel {n}": kernel for n, kernel in enumerate(adapted.kernels)}
+        return kernels | {"head": adapted.head, "bias": adapted.bias}
+
+    def attention(self, adapted: Any) -> dict[str, Any]:
+        """Of weight tokens to samples."""
+        return {name: maps.mean(1) for name, maps in adapted.attention.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +144,18 @@ class Conditional(OnePass):
             embed, networks.mlp(n_outputs, hidden=self.head, kernel_init=glorot)
         )
 
+    def extra_results(self, work: Any) -> dict:
+        """The support set's mean as a floor, and how good the predicted distributions are."""
+        if self.least_sigma is None:
+            return {}
+        return predictive_results(work, self.with_sigma(work.recipe.net, 1, optax.squared_error))
+
+    def curve(self, net: Any, learner: Learner) -> Learner:
+        """The learner whose `predict` gives mean and, where there is one, standard deviation."""
+        if self.least_sigma is None:
+            return learner
+        return self.with_sigma(net, 1, optax.squared_error)
+
     def with_sigma(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
         """The learner that predicts mean and standard deviation side by side, `[M, 2 D]`."""
 
@@ -156,7 +193,11 @@ class Hypernetwork(OnePass):
             loss_fn=loss_fn,
         )
 
+    def weights(self, adapted: Any) -> dict[str, Any]:
+        """All that it generates."""
+        return adapted.weights
+
 
 def _embedding(net):
     """Images go through a net like the recipe's, without its head."""
-    return net.build(None) if hasattr(net, "width") else None
+    return net.build(None) if net.convolves else None

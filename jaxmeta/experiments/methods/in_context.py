@@ -9,12 +9,30 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import rl
+from jaxmeta.experiments.methods.acting import Acting
+from jaxmeta.experiments.reports.in_context import source_by_episode
 from jaxmeta.rl.environment import Environment
 
 
+class _InContext(Acting):
+    """An agent that is trained to act as another: by the likelihood of the other's actions."""
+
+    def make_step(self) -> Callable:
+        """The outer update."""
+        return rl.imitation()
+
+    def extra_results(self, work: Any) -> dict[str, Any]:
+        """What it is trained on."""
+        del work
+        return {"trained_on": "log-likelihood"}
+
+
 @dataclasses.dataclass(frozen=True)
-class DecisionPretrained:
+class DecisionPretrained(_InContext):
     """A decision-pretrained transformer."""
+
+    # Of a posterior the likelihood is the measure: see rl.make_evaluate_likelihood.
+    make_evaluate = staticmethod(rl.make_evaluate_likelihood)
 
     context: int = 100
     """transitions in a context"""
@@ -35,21 +53,34 @@ class DecisionPretrained:
             given=given,
         )
 
-    def make_step(self) -> Callable:
-        """The outer update."""
-        return rl.imitation()
+    def extra_results(self, work: Any) -> dict[str, Any]:
+        """How good it is as a posterior, which is what the likelihood measures."""
+        validated = {"validated_by": "log-likelihood"}
+        return super().extra_results(work) | validated | work.recipe.task.of_posterior(work)
 
-    def optimiser(self, outer: Any) -> optax.GradientTransformation:
-        """The outer optimiser."""
-        return outer.build()
-
-    def metric(self, returns: jax.Array) -> jax.Array:
-        """Of a trial."""
-        return jnp.sum(returns)
+    def look_back(self, net: Any, params: Any, trajectory: Any) -> jax.Array:
+        """At the transitions seen, as long as nothing is forgotten."""
+        seen, length = trajectory.seen, min(self.context, len(trajectory.reward))
+        # What a step led to is seen with the next one; the last one's is not looked at.
+        rows = jnp.concatenate(
+            [
+                seen.observation[: length - 1],
+                seen.action[1:length],
+                seen.reached[1:length],
+                seen.reward[1:length, None],
+            ],
+            axis=1,
+        )
+        rows = jnp.concatenate([rows, jnp.zeros_like(rows[:1])])
+        reader = net.build(None)
+        is_seen = jnp.arange(length) < jnp.arange(length)[:, None]
+        encoded = reader.encode(params["reader"], rows)
+        maps = reader.attention(params["reader"], encoded, seen.observation[:length], is_seen)
+        return maps[..., 1:]
 
 
 @dataclasses.dataclass(frozen=True)
-class AlgorithmDistillation:
+class AlgorithmDistillation(_InContext):
     """Algorithm distillation of Q-learning in tables."""
 
     source_episodes: int = 100
@@ -85,21 +116,19 @@ class AlgorithmDistillation:
             episodes=task.trial,
         )
 
-    def make_step(self) -> Callable:
-        """The outer update."""
-        return rl.imitation()
+    def extra_results(self, work: Any) -> dict[str, Any]:
+        """What the learner that is imitated gets."""
+        source = source_by_episode(work, self.source(work.recipe.task.build()))
+        return super().extra_results(work) | {"source_by_episode": source}
 
-    def optimiser(self, outer: Any) -> optax.GradientTransformation:
-        """The outer optimiser."""
-        return outer.build()
-
-    def metric(self, returns: jax.Array) -> jax.Array:
-        """Of a trial."""
-        return jnp.sum(returns)
+    def look_back(self, net: Any, params: Any, trajectory: Any) -> jax.Array:
+        """At the steps of its history."""
+        look = rl.transformer_attention(width=net.width, layers=net.layers, heads=net.heads)
+        return look(params["policy"], trajectory.extra[0])
 
 
 @dataclasses.dataclass(frozen=True)
-class OnlineDecisionTransformer:
+class OnlineDecisionTransformer(_InContext):
     """An online decision transformer."""
 
     target_return: float = 30.0
@@ -146,6 +175,11 @@ class OnlineDecisionTransformer:
             greedy=self.greedy,
         )
 
+    def training(self, task: Any) -> tuple[Callable, Callable]:
+        """Rounds of acting and learning from a buffer."""
+        rounds = self.rounds(task)
+        return rounds.make_step, rounds.init_state
+
     def rounds(self, task: Any) -> rl.OnlineRounds:
         """First state and step of the training."""
         environment = task.build()
@@ -153,7 +187,7 @@ class OnlineDecisionTransformer:
             environment,
             episodes=task.trial,
             most_skill=self.most_skill,
-            teacher=getattr(task, "teacher", None),
+            teacher=task.teacher,
         )
         return rl.online_rounds(
             rl.offline_trials(environment, behaviour, n=self.offline_trials),
@@ -178,7 +212,3 @@ class OnlineDecisionTransformer:
             },
             {"policy": "net", "head": "net", "log_temperature": "dual"},
         )
-
-    def metric(self, returns: jax.Array) -> jax.Array:
-        """Of a trial."""
-        return jnp.sum(returns)

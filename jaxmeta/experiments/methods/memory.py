@@ -5,11 +5,28 @@ from typing import Any, Literal
 
 import jaxmeta.learners.memory as memory
 from jaxmeta import losses
+from jaxmeta.experiments.methods.method import Method
+from jaxmeta.experiments.parts import Built
 from jaxmeta.learner import Learner
 
 
+class _Memory(Method):
+    """A learner without inner steps: `build(net, n_outputs, loss_fn)`."""
+
+    build: Any
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner on a net and a domain."""
+        learner = self.build(net, domain.n_outputs, domain.loss_fn)
+        return Built(learner, learner, lambda _: learner, range(0))
+
+    def parts(self) -> dict[str, Any] | None:
+        """Controller and memory whose reads and writes can be seen; None without."""
+        return None
+
+
 @dataclasses.dataclass(frozen=True)
-class Mann:
+class Mann(_Memory):
     """A memory-augmented net, or one of its baselines."""
 
     controller: Literal["lstm", "feed_forward"] = "lstm"
@@ -33,10 +50,13 @@ class Mann:
 
     def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
         """The learner."""
-        return memory.mann(net.build(None), **self.parts(), loss_fn=loss_fn)
+        return memory.mann(net.build(None), **self._parts(), loss_fn=loss_fn)
 
-    def parts(self) -> dict[str, Any]:
-        """Controller and memory, as `mann` and `reads_and_writes` take them."""
+    def parts(self) -> dict[str, Any] | None:
+        """Controller and memory, as `reads_and_writes` takes them; None without a memory."""
+        return None if self.memory == "none" else self._parts()
+
+    def _parts(self):
         control = memory.lstm if self.controller == "lstm" else memory.feed_forward
         if self.memory == "lrua":
             store = memory.lrua(
@@ -55,7 +75,7 @@ class Mann:
 
 
 @dataclasses.dataclass(frozen=True)
-class Snail:
+class Snail(_Memory):
     """SNAIL."""
 
     filters: int = 128
@@ -67,7 +87,7 @@ class Snail:
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaNetworks:
+class MetaNetworks(_Memory):
     """Meta networks."""
 
     maker_hidden: int = 20

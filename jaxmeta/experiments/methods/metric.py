@@ -5,12 +5,26 @@ from typing import Any, Literal
 
 import jaxmeta.learners.metric as metric
 from jaxmeta import networks
+from jaxmeta.experiments.methods.method import Method
+from jaxmeta.experiments.parts import Built
 from jaxmeta.learner import Learner
 from jaxmeta.net import NetLike
 
 
-class _Embedded:
-    """What has the parameters of an embedding in `params.embed`."""
+class _Embedded(Method):
+    """What compares embeddings, with their parameters in `params.embed`."""
+
+    any_way = True
+    build: Any
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner on an embedding; it has a loss of its own."""
+        learner = self.build(net.build(None))
+        return Built(learner, learner, lambda _: learner, range(0))
+
+    def embedder(self, net: Any) -> NetLike:
+        """The embedding."""
+        return net.build(None)
 
     def embedding(self, params: Any) -> Any:
         """The parameters of the embedding among those of the learner."""
@@ -18,7 +32,7 @@ class _Embedded:
 
 
 @dataclasses.dataclass(frozen=True)
-class Prototypical:
+class Prototypical(_Embedded):
     """Prototypical networks."""
 
     distance: Literal["squared_euclidean", "cosine"] = "squared_euclidean"
@@ -99,6 +113,3 @@ class Ridge(_Embedded):
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
         return metric.ridge(embed, lam=self.lam, scale=self.scale)
-
-
-METRIC = (Prototypical, Matching, Siamese, Relation, Ridge)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jaxmeta import rl
+from jaxmeta.experiments.methods.acting import Acting
 
 
 @dataclasses.dataclass(frozen=True)
-class Rl2:
+class Rl2(Acting):
     """RL^2."""
 
     discount: float = 0.99
@@ -57,14 +57,13 @@ class Rl2:
         slower = {"steps": several * outer.steps, "halve_every": several * outer.halve_every}
         return dataclasses.replace(outer, **slower).build()
 
-    def metric(self, returns: jax.Array) -> jax.Array:
-        """Of a trial."""
-        return jnp.sum(returns)
-
 
 @dataclasses.dataclass(frozen=True)
-class MamlRl:
+class MamlRl(Acting):
     """MAML on trajectories."""
+
+    adapts = True
+    tasks_at_test = 20
 
     inner_lr: float = 0.1
     """step size of the inner loop"""

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.methods.metric import METRIC
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.learner import Episode
 from jaxmeta.net import as_net
@@ -26,7 +24,7 @@ class EpisodeView(NamedTuple):
 
 def has_images(recipe: Recipe) -> bool:
     """Whether a run of the recipe has episodes to draw."""
-    return isinstance(recipe.task, Images)
+    return recipe.task.has_images
 
 
 def episode_of_run(run_dir: str | Path, *, number: int = 0) -> EpisodeView:
@@ -61,11 +59,13 @@ def episode_of_run(run_dir: str | Path, *, number: int = 0) -> EpisodeView:
 
 def _projection(recipe: Recipe, params: Any, episode: Episode):
     """The two principal components of the embeddings of an episode."""
-    if not isinstance(recipe.learner, METRIC):
+    method: Any = recipe.learner
+    embed = method.embedder(recipe.net)
+    if embed is None:
         return None, None
-    embed, weights = as_net(recipe.net.build(None)), recipe.learner.embedding(params)
-    support, statistics = embed.observe(weights, episode.support)
-    query = embed.apply(embed.under(weights, statistics), episode.query.x)
+    net, weights = as_net(embed), method.embedding(params)
+    support, statistics = net.observe(weights, episode.support)
+    query = net.apply(net.under(weights, statistics), episode.query.x)
     rows = np.asarray(jnp.concatenate([support, query]), np.float64)
     rows = rows.reshape(len(rows), -1)
     left, spread, _ = np.linalg.svd(rows - rows.mean(0), full_matrices=False)

@@ -6,12 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.methods.hyper import Conditional, HyperTransformer, OnePass
+from jaxmeta.experiments.metric import SQUARED_ERROR
 from jaxmeta.learner import Examples
-from jaxmeta.learners.hyper import Generated, GeneratedWeights
 from jaxmeta.losses import has_label
 from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
 
@@ -46,14 +43,12 @@ def look_run(run_dir: str | Path) -> Look | None:
     """
     _, recipe = read_config(run_dir)
     config = recipe.learner
-    if not isinstance(config, OnePass):
+    if not config.one_pass:
         return None
     best = load_best(run_dir, recipe)
     params, experiment = best.params, best.experiment
     key = stream(recipe, META_TEST)
-    learner = experiment.at_test
-    if isinstance(config, HyperTransformer):
-        learner = config.build(recipe.net, None, optax.softmax_cross_entropy, observe=True)
+    learner = config.look(recipe.net, experiment.at_test)
     sample = next(iter(experiment.meta_test.values()))
 
     def adapt(key):
@@ -67,18 +62,11 @@ def look_run(run_dir: str | Path) -> Look | None:
     labels = np.asarray(
         jnp.where(has_label(first.support.y), jnp.argmax(first.support.y, axis=1), -1)
     )
-    weights, attention, curve = {}, {}, None
-    if isinstance(adapted, Generated):
-        weights = {f"kernel {n}": kernel for n, kernel in enumerate(adapted.kernels)}
-        weights |= {"head": adapted.head, "bias": adapted.bias}
-        attention = {
-            name: np.asarray(maps.mean(1)) for name, maps in adapted_first.attention.items()
-        }
-    elif isinstance(adapted, GeneratedWeights):
-        weights = adapted.weights
-    if not isinstance(recipe.task, Images):
-        if isinstance(config, Conditional) and config.least_sigma is not None:
-            learner = config.with_sigma(recipe.net, 1, optax.squared_error)
+    weights = config.weights(adapted)
+    attention = jax.tree.map(np.asarray, config.attention(adapted_first))
+    curve = None
+    if recipe.task.metric is SQUARED_ERROR:
+        learner = config.curve(recipe.net, learner)
         low, high = first.query.x.min(), first.query.x.max()
         x = jnp.linspace(low, high, POINTS)[:, None]
         outputs = learner.predict(params, adapted_first, x)

@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.experiments.domains.environments import Navigation
-from jaxmeta.experiments.methods.reinforcement import MamlRl
 from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
 from jaxmeta.training.evaluate import over_episodes
 
@@ -30,7 +28,7 @@ def paths_of_run(run_dir: str | Path) -> Paths | None:
       FileNotFoundError: the folder holds no run, or a run without a checkpoint.
     """
     _, recipe = read_config(run_dir)
-    if not isinstance(recipe.task, Navigation):
+    if not recipe.task.has_paths:
         return None
     best = load_best(run_dir, recipe)
     key = stream(recipe, META_TEST)
@@ -41,7 +39,7 @@ def paths_of_run(run_dir: str | Path) -> Paths | None:
         goal = sample(key_task)
         trajectory = agent.test(params, key_agent, goal).trajectories
         positions, is_valid = trajectory.seen.observation, trajectory.is_valid
-        if not isinstance(recipe.learner, MamlRl):  # One trial, cut into its episodes.
+        if not recipe.learner.adapts:  # One trial, cut into its episodes.
             number = jnp.arange(recipe.task.trial)[:, None, None]
             is_valid = is_valid & (trajectory.episode == number)
             positions = jnp.broadcast_to(positions, (*is_valid.shape, 2))

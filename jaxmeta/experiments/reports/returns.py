@@ -7,28 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import rl
-from jaxmeta.experiments.build import Experiment
-from jaxmeta.experiments.domains.environments import Bandits
-from jaxmeta.experiments.methods.reinforcement import MamlRl
-from jaxmeta.experiments.recipe import Recipe
+from jaxmeta.experiments.parts import Work
 from jaxmeta.rl import bandits
-from jaxmeta.runs.in_context import beside_returns
 from jaxmeta.training.evaluate import half_width, over_episodes
 
-METRIC = "return"
 SCALES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of UCB1's bound, of which the best is reported
 TOGETHER = 200  # tasks, by vmap
 
 
-def return_results(
-    recipe: Recipe, experiment: Experiment, params: Any, start: Any, key: jax.Array, n_tasks: int
-) -> dict[str, Any]:
+def return_results(work: Work) -> dict[str, Any]:
     """Returns of an agent and of fresh parameters in the same tasks.
 
-    Of agents with inner steps after each of them; of agents with a memory by episode of the trial;
-    on bandits the regret of each pull, beside that of the strategies of `rl.bandits`.
+    Of agents with inner steps after each of them; of agents with a memory what the domain says of
+    a trial.
     """
-    config = recipe.learner
+    recipe, experiment, n_tasks = work.recipe, work.experiment, work.n_episodes
     setting, sample = next(iter(experiment.meta_test.items()))
 
     def score(params):
@@ -37,17 +30,17 @@ def return_results(
             params,
             sample,
             n_episodes=n_tasks,
-            key=key,
-            metric=config.metric,
-            episodes_at_once=20 if isinstance(config, MamlRl) else TOGETHER,
+            key=work.key,
+            metric=experiment.metric,
+            episodes_at_once=recipe.learner.tasks_at_test,
         )
 
-    trained, untrained = score(params), score(start)
+    trained, untrained = score(work.params), score(work.start)
     results: dict[str, Any] = {
         "return": _summary(trained.mean, trained.interval, n_tasks),
         "untrained": _summary(untrained.mean, untrained.interval, n_tasks),
     }
-    if isinstance(config, MamlRl):
+    if recipe.learner.adapts:
         results["adaptation"] = {
             name: [
                 {"inner_steps": steps} | _summary(mean, interval, n_tasks)
@@ -55,16 +48,21 @@ def return_results(
             ]
             for name, r in ((setting, trained), ("untrained", untrained))
         }
-    elif isinstance(recipe.task, Bandits):
-        agent = _agent_regret(experiment.learner, params)
-        results |= _regrets(recipe.task, agent, sample, key, n_tasks)
     else:
-        results["by_episode"] = {
+        results |= recipe.task.along_a_trial(work, trained, untrained)
+    if recipe.task.optimum is not None:
+        results["optimum_of_an_episode"] = recipe.task.optimum
+    return results | recipe.learner.extra_results(work)
+
+
+def by_episode(trained: Any, untrained: Any) -> dict[str, Any]:
+    """Return of each episode of a trial."""
+    return {
+        "by_episode": {
             name: {"mean": r.at.tolist(), "interval": r.at_interval.tolist()}
             for name, r in (("trained", trained), ("untrained", untrained))
         }
-    results |= beside_returns(recipe, params, sample, key, n_tasks)
-    return results
+    }
 
 
 def _agent_regret(agent, params):
@@ -74,8 +72,11 @@ def _agent_regret(agent, params):
     return regret
 
 
-def _regrets(task, agent, sample, key, n_tasks):
+def regrets(task: Any, work: Work) -> dict[str, Any]:
     """Expected regret at each pull, and expected rewards in all, by strategy."""
+    agent = _agent_regret(work.experiment.learner, work.params)
+    sample, key = next(iter(work.experiment.meta_test.values())), work.key
+    n_tasks = work.n_episodes
 
     def curves(regret):
         def one(scale, key):

@@ -1,6 +1,7 @@
 """What the meta-test of an in-context agent adds: exact posteriors, optima, given contexts."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,10 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import rl
-from jaxmeta.experiments.domains.environments import Bandits, DarkRoom, KeyToDoor
-from jaxmeta.experiments.methods.in_context import AlgorithmDistillation, DecisionPretrained
-from jaxmeta.experiments.methods.reinforcement import MamlRl, Rl2
-from jaxmeta.experiments.recipe import Recipe
+from jaxmeta.experiments.parts import Work
 from jaxmeta.rl import bandits
 from jaxmeta.rl._rollout import returns_by_episode
 from jaxmeta.training.evaluate import half_width, over_episodes
@@ -21,72 +19,50 @@ AT_ONCE = 2_000  # contexts, by vmap
 TOGETHER = 200  # tasks, by vmap
 
 
-def beside_returns(
-    recipe: Recipe, params: Any, sample: Any, key: jax.Array, n_tasks: int
-) -> dict[str, Any]:
-    """Of dark rooms the best return there is; of pretrained agents how good their posterior is."""
-    results: dict[str, Any] = {}
-    task, config = recipe.task, recipe.learner
-    if isinstance(task, DarkRoom | KeyToDoor):
-        results["optimum_of_an_episode"] = task.optimum
-    if not isinstance(config, Rl2 | MamlRl):
-        results["trained_on"] = "log-likelihood"
-    if isinstance(config, AlgorithmDistillation):
-        results |= _source(recipe, sample, key, n_tasks)
-    if isinstance(config, DecisionPretrained):
-        results["validated_by"] = "log-likelihood"
-        if isinstance(task, Bandits):
-            if math.comb(task.n_pulls + 2 * task.n_arms, task.n_pulls) <= MOST_CONTEXTS:
-                results["posterior"] = _posterior(recipe, params)
-        else:
-            results["given_context"] = _given(recipe, params, sample, key, n_tasks)
-    return results
-
-
-def _source(recipe, sample, key, n_tasks):
+def source_by_episode(work: Work, source: Callable) -> dict[str, list[float]]:
     """Return of each episode of the learner that is imitated, in tasks like those of the test."""
-    config, environment = recipe.learner, recipe.task.build()
-    source, episodes = config.source(environment), config.source_episodes
+    episodes, n_tasks = work.recipe.learner.source_episodes, work.n_episodes
+    sample = next(iter(work.experiment.meta_test.values()))
 
     def one(params, key):
         del params
         key_task, key_source = jax.random.split(key)
         return returns_by_episode(source(key_source, sample(key_task)), episodes)
 
-    returns = np.asarray(over_episodes(one, n_tasks, min(TOGETHER, n_tasks))((), key))
+    returns = np.asarray(over_episodes(one, n_tasks, min(TOGETHER, n_tasks))((), work.key))
     width = half_width(returns.std(0), n_tasks)
-    return {"source_by_episode": {"mean": returns.mean(0).tolist(), "interval": width.tolist()}}
+    return {"mean": returns.mean(0).tolist(), "interval": width.tolist()}
 
 
-def _given(recipe, params, sample, key, n_tasks):
+def given_context(work: Work) -> dict[str, Any]:
     """Return of the first episode after a full context that another has acted."""
-    config, results = recipe.learner, {}
+    recipe, results = work.recipe, {}
+    config: Any = recipe.learner
     for name, share in (("behaviour alone", 0.0), ("with the teacher", 1.0)):
         agent = config.build(recipe.net, recipe.task, given=config.context, teacher_share=share)
         returns = rl.evaluate_returns(
             agent,
-            params,
-            sample,
-            n_episodes=n_tasks,
-            key=key,
+            work.params,
+            next(iter(work.experiment.meta_test.values())),
+            n_episodes=work.n_episodes,
+            key=work.key,
             metric=lambda returns: returns[0],
         )
         results[name] = {
             "mean": returns.mean,
             "interval": returns.interval,
-            "n_episodes": n_tasks,
+            "n_episodes": work.n_episodes,
         }
     return results
 
 
-def _posterior(recipe, params):
+def posterior(task: Any, work: Work) -> dict[str, Any]:
     """How far the net is from the posterior of the best arm, in all contexts there are.
 
     The mean is over contexts as often as even chances for all arms lead to them.
     """
-    task = recipe.task
-    n_arms, n_pulls = task.n_arms, task.n_pulls
-    reader, answer = recipe.net.build(None), rl.best_action_logits
+    params, n_arms, n_pulls = work.params, task.n_arms, task.n_pulls
+    reader, answer = work.recipe.net.build(None), rl.best_action_logits
     distances, weights = [], []
 
     def one(params, outcomes, n):

@@ -1,0 +1,54 @@
+"""What holds of a method that says nothing else."""
+
+from typing import Any
+
+from jaxmeta.learner import Learner
+
+
+class Method:
+    """Defaults of the protocol `jaxmeta.experiments.parts.Method`."""
+
+    acts = False
+    any_way = False
+    one_pass = False
+    # `(net, params, trajectory) -> [layers, heads, T, T]`: how much the action at a step of a trial
+    # looked at a step; None of what does not look back.
+    look_back: Any = None
+
+    @property
+    def is_second_order(self) -> bool:
+        """Whether the loss has a Hessian: the meta-gradient is its derivative."""
+        return False
+
+    @property
+    def analysed_lr(self) -> float | None:
+        """The inner rate of a learner that adapts the plain weights of a net; None of others."""
+        return None
+
+    def extra_results(self, work: Any) -> dict[str, Any]:
+        """Results of the meta-test beside those of the domain."""
+        return {}
+
+    def embedder(self, net: Any) -> Any:
+        """The embedding by which rows are compared; None where none are."""
+        return None
+
+    def parts(self) -> dict[str, Any] | None:
+        """Controller and memory whose reads and writes can be seen; None without."""
+        return None
+
+    def look(self, net: Any, learner: Learner) -> Learner:
+        """The learner whose `adapt` keeps what there is to draw."""
+        return learner
+
+    def curve(self, net: Any, learner: Learner) -> Learner:
+        """The learner whose `predict` gives mean and, where there is one, standard deviation."""
+        return learner
+
+    def weights(self, adapted: Any) -> dict[str, Any]:
+        """The weights that are generated, by name."""
+        return {}
+
+    def attention(self, adapted: Any) -> dict[str, Any]:
+        """Attention maps by the layer that is generated, each the mean of the heads."""
+        return {}

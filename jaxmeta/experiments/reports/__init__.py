@@ -1,0 +1,1 @@
+"""What the meta-test of a domain measures."""

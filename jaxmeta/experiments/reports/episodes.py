@@ -1,0 +1,66 @@
+"""Episodes with a support and a query set: protocols, floors, adaptation."""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from jaxmeta.experiments.parts import Work
+from jaxmeta.learners.metric import nearest_neighbour
+from jaxmeta.training import Evaluation, evaluate
+
+
+def image_results(work: Work) -> dict[str, Any]:
+    """Both protocols, and on the same episodes fresh parameters and the floor of raw pixels."""
+    score = _score(work)
+    with warnings.catch_warnings():  # Both are reported, be they the same or not.
+        warnings.filterwarnings("ignore", "transductive=True changed nothing")
+        result = summary(score(work.experiment.at_test, work.params, transductive=True))
+    floor = summary(score(nearest_neighbour(), {}))
+    return _in_order(work, score, {"transductive": result}, {"raw_pixel_nearest_neighbour": floor})
+
+
+def regression_results(work: Work) -> dict[str, Any]:
+    """The learner, and on the same episodes fresh parameters."""
+    return _in_order(work, _score(work), {}, {})
+
+
+def summary(result: Evaluation) -> dict[str, Any]:
+    """Mean and interval, which one episode lacks."""
+    n_episodes = len(result.per_episode)
+    interval = result.interval if n_episodes > 1 else None
+    return {"mean": result.mean, "interval": interval, "n_episodes": n_episodes}
+
+
+def _score(work):
+    sample = next(iter(work.experiment.meta_test.values()))
+    score = partial(evaluate, sample=sample, key=work.key, metric=work.experiment.metric)
+    return partial(score, n_episodes=work.n_episodes)
+
+
+def _in_order(work, score, protocols, floors):
+    experiment = work.experiment
+    results: dict[str, Any] = {"inductive": summary(score(experiment.at_test, work.params))}
+    results |= protocols
+    results["untrained"] = summary(score(experiment.at_test, work.start))
+    results |= floors | work.recipe.learner.extra_results(work)
+    if experiment.inner_steps:
+        few = min(work.n_episodes, work.recipe.curve_episodes)
+        results["adaptation"] = _adaptation(work, partial(score, n_episodes=few))
+    return results
+
+
+def _adaptation(work: Work, score: Callable) -> dict:
+    """The metric after each number of inner steps, about ten of them, per setting."""
+    experiment = work.experiment
+    last = experiment.inner_steps[-1]
+    counts = sorted({0, 1, 2, 3, 5, last} | set(range(0, last + 1, max(last // 10, 1))))
+    return {
+        setting: [
+            {"inner_steps": count}
+            | summary(score(experiment.after(count), work.params, sample=sample))
+            for count in counts
+            if count in experiment.inner_steps
+        ]
+        for setting, sample in experiment.meta_test.items()
+    }
