@@ -21,6 +21,7 @@ def from_optax(tx: optax.GradientTransformation) -> UpdateRule:
       TypeError: `tx` is not an optax transformation.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> rule = from_optax(optax.adam(0.1))
       >>> weights = jnp.zeros(2)
       >>> state = rule.init_state({}, weights)
