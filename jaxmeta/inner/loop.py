@@ -74,13 +74,14 @@ def inner_loop(
 
     if remat and derivative != "first_order":
         step = jax.checkpoint(step, prevent_cse=False)
-    state = rule.init_state(rule_params, weights)
+    # Some of optax's states begin, and go on, as numbers of Python.
+    state = jax.tree.map(jnp.asarray, rule.init_state(rule_params, weights))
     (weights, _), observed = jax.lax.scan(step, (weights, state), batches, length=steps)
     return weights, observed
 
 
 def _in_type_of(new, old):
-    return new if new.dtype == old.dtype else new.astype(old.dtype)
+    return jnp.asarray(new, old.dtype)
 
 
 def check_inner_loop(*, inner_steps: int, derivative: str, rule: UpdateRule | None = None) -> None:

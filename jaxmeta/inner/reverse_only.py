@@ -37,6 +37,7 @@ _tangent_p = Primitive("reverse_only_tangent")
 _tangent_p.def_impl(_refuse)
 _tangent_p.def_abstract_eval(lambda x, *, words: x)
 mlir.register_lowering(_tangent_p, _refuse)
-batching.defvectorized(_tangent_p)
+# Many at once, as in `jax.hessian`: before JAX refuses the operations after it.
+batching.primitive_batchers[_tangent_p] = _refuse
 ad.deflinear2(_tangent_p, lambda cotangent, _, *, words: [cotangent])
 ad.defjvp(_same_p, lambda tangent, x, *, words: _tangent_p.bind(tangent, words=words))

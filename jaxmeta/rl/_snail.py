@@ -81,7 +81,8 @@ def snail(
 
     def start(params, length):
         width = embedding + filters * sum(1 for _ in dense_blocks(params))
-        dtype = params["params"]["embed"]["kernel"].dtype
+        # Of observations and parameters, so that acting is no coarser than learning.
+        dtype = jnp.result_type(jnp.zeros(()), params["params"]["embed"]["kernel"])
         rows, keys, values = (
             jnp.zeros((length, columns), dtype) for columns in (width, key_size, value_size)
         )
@@ -97,9 +98,9 @@ def snail(
             f, g = jnp.split(both, 2)
             row = jnp.concatenate([row, jnp.tanh(f) * jax.nn.sigmoid(g)])
         attention = params["params"]["attention"]
-        rows = rows.at[time].set(row)
-        keys = keys.at[time].set(_linear(attention["key"], row))
-        values = values.at[time].set(_linear(attention["value"], row))
+        rows = rows.at[time].set(row.astype(rows.dtype))
+        keys = keys.at[time].set(_linear(attention["key"], row).astype(keys.dtype))
+        values = values.at[time].set(_linear(attention["value"], row).astype(values.dtype))
         logits = keys @ _linear(attention["query"], row) * key_size**-0.5
         logits = jnp.where(jnp.arange(len(keys)) <= time, logits, -jnp.inf)
         features = jnp.concatenate([row, jax.nn.softmax(logits) @ values])

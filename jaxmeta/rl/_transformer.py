@@ -67,10 +67,8 @@ class CausalTransformer(nn.Module):
             )
             query, key = _rotated(query, now), _rotated(key, now)
             if cache is not None:
-                key = jax.lax.dynamic_update_slice_in_dim(cache.keys[layer], key, cache.time, 0)
-                value = jax.lax.dynamic_update_slice_in_dim(
-                    cache.values[layer], value, cache.time, 0
-                )
+                key = _written(cache.keys[layer], key, cache.time)
+                value = _written(cache.values[layer], value, cache.time)
             all_keys.append(key)
             all_values.append(value)
             weights = nn.dot_product_attention_weights(query, key, mask=mask[None])
@@ -83,6 +81,11 @@ class CausalTransformer(nn.Module):
             x += nn.Dense(self.width, name=f"dense_b_{layer}")(hidden)
         after = Cache(now[-1] + 1, jnp.stack(all_keys), jnp.stack(all_values))
         return nn.LayerNorm(name="norm")(x), after
+
+
+def _written(kept, rows, time):
+    """`rows` put among those kept, whose float type stays: a scan refuses another."""
+    return jax.lax.dynamic_update_slice_in_dim(kept, rows.astype(kept.dtype), time, 0)
 
 
 def _rotated(rows, time):
@@ -129,7 +132,8 @@ def transformer(
     net = CausalTransformer(layers, heads, width, context)
 
     def start(params, length):
-        dtype = params["params"]["embed"]["kernel"].dtype
+        # Of observations and parameters, so that acting is no coarser than learning.
+        dtype = jnp.result_type(jnp.zeros(()), params["params"]["embed"]["kernel"])
         zeros = jnp.zeros((layers, length, heads, width // heads), dtype)
         return Cache(jnp.zeros((), jnp.int32), zeros, zeros)
 

@@ -32,7 +32,9 @@ def along(loss, params):
 FORWARD = {
     "jvp": along,
     "jit of jvp": lambda loss, params: jax.jit(lambda params: along(loss, params))(params),
-    "hessian": lambda loss, params: jax.jvp(jax.grad(loss), (params,), (params,)),
+    "second derivatives": lambda loss, params: jax.jvp(jax.grad(loss), (params,), (params,)),
+    "hessian": lambda loss, params: jax.hessian(loss)(params),
+    "shapes of hessian": lambda loss, params: jax.eval_shape(jax.hessian(loss), params),
 }
 
 

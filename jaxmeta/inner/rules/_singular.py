@@ -2,12 +2,13 @@
 
 Adam takes the root of a mean of squares. Behind a dead ReLU that mean is zero for good, the root's
 derivative there is infinite, and infinity times the zero that comes before it is NaN, which one
-norm over all weights carries to every other weight. A division in a branch that was not taken does
-the same.
+norm over all weights carries to every other weight. A branch that was not taken does the same with
+a division by zero, or a factor that is the root of a negative number, as in rectified Adam.
 
-Such an operation gets the derivative zero at exactly these points. For `sqrt(g^2) = |g|` that is
-the usual choice, the middle of both sides; and the quotient `g / (|g| + eps)` then has its true
-derivative, 1 / eps. All values stay as they are, so what is NaN forwards still shows.
+Such an operation gets the derivative zero wherever its value or its derivative is not finite. For
+`sqrt(g^2) = |g|` that is the usual choice, the middle of both sides; and the quotient
+`g / (|g| + eps)` then has its true derivative, 1 / eps. All values stay as they are, so what is NaN
+forwards still shows.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,8 @@ import jax.numpy as jnp
 def without_singular_derivatives(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of pytrees, with derivative zero where an operation's is not finite.
 
-    Roots, quotients, logarithms and powers are meant, also within `jit`, `cond` and `scan`. What
-    has a derivative of its own (`jax.custom_jvp`) keeps it.
+    Roots, quotients, products, logarithms, exponentials and powers are meant, also within `jit`,
+    `cond` and `scan`. What has a derivative of its own (`jax.custom_jvp`) keeps it.
     """
 
     def smooth(*args):
@@ -68,22 +69,65 @@ def _operation(equation, inputs):
         return jax.lax.switch(inputs[0], branches, *inputs[1:])
     if name == "scan":
         return _scan(settings, inputs)
-    if name in _SINGULAR and jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.floating):
-        return _with_zero_at_the_singular(equation, inputs, *_SINGULAR[name])
+    if name in _GUARDED and jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.floating):
+        is_constant = [isinstance(atom, jax.extend.core.Literal) for atom in equation.invars]
+        operation = partial(equation.primitive.bind, **settings)
+        # No `jax.custom_jvp`: differentiating a scan in reverse loses it for the next derivative.
+        return _GUARDED[name](operation, is_constant, *inputs)
     bound = equation.primitive.get_bind_params(settings)
     # Some versions of JAX give the functions among the settings apart.
     functions, settings = ((), bound) if isinstance(bound, dict) else bound
     return equation.primitive.bind(*functions, *inputs, **settings)
 
 
-def _with_zero_at_the_singular(equation, inputs, position, is_singular):
-    """The operation, whose derivative is zero where `is_singular` of its arguments."""
-    # No `jax.custom_jvp`: differentiating a scan in reverse loses it for the next derivative.
-    operation = partial(equation.primitive.bind, **equation.params)
-    singular = is_singular(*inputs, **equation.params)
-    safe = list(inputs)
-    safe[position] = jnp.where(singular, jnp.ones_like(safe[position]), safe[position])
-    return jnp.where(singular, operation(*map(jax.lax.stop_gradient, inputs)), operation(*safe))
+def _of_one(operation, is_constant, x):
+    """Of one argument."""
+    del is_constant
+    x_now = jax.lax.stop_gradient(x)
+    value, slope = jax.jvp(operation, (x_now,), (jnp.ones_like(x_now),))
+    fixed = ~(jnp.isfinite(value) & jnp.isfinite(slope))
+    return jnp.where(fixed, value, operation(_one_where(fixed, x)))
+
+
+def _product(operation, is_constant, x, y):
+    if any(is_constant):  # Such as a decay: the derivative is that number.
+        return operation(x, y)
+    value = operation(jax.lax.stop_gradient(x), jax.lax.stop_gradient(y))
+    fixed = ~jnp.isfinite(value)
+    return jnp.where(fixed, value, operation(_one_where(fixed, x), _one_where(fixed, y)))
+
+
+def _quotient(operation, is_constant, x, y):
+    if is_constant[1]:
+        return operation(x, y)
+    x_now, y_now = jax.lax.stop_gradient((x, y))
+    value = operation(x_now, y_now)
+    # JAX computes -x (1 / y^2). Where only 1 / y^2 overflows the answer shows it, but for x = 0.
+    of_y = jnp.where(x_now == 0, 1 / (y_now * y_now), value / y_now)
+    return _of_two(operation, x, y, value, 1 / y_now, of_y)
+
+
+def _power(operation, is_constant, x, y):
+    x_now, y_now = jax.lax.stop_gradient((x, y))
+    value, of_x = jax.jvp(lambda x: operation(x, y_now), (x_now,), (jnp.ones_like(x_now),))
+    of_y = of_x
+    if not is_constant[1] and jnp.issubdtype(y_now.dtype, jnp.floating):
+        _, of_y = jax.jvp(lambda y: operation(x_now, y), (y_now,), (jnp.ones_like(y_now),))
+    return _of_two(operation, x, y, value, of_x, of_y)
+
+
+def _of_two(operation, x, y, value, of_x, of_y):
+    """Of two arguments, of which the second may be singular alone: then the first still moves."""
+    fixed = ~(jnp.isfinite(value) & jnp.isfinite(of_x))
+    y_fixed = fixed | ~jnp.isfinite(of_y)
+    moved_by_x = operation(_one_where(fixed, x), _one_where(fixed, jax.lax.stop_gradient(y)))
+    moved_by_both = operation(_one_where(y_fixed, x), _one_where(y_fixed, y))
+    return jnp.where(fixed, value, jnp.where(y_fixed, moved_by_x, moved_by_both))
+
+
+def _one_where(fixed, x):
+    """What moves nothing there, and gives the operation an argument with a finite derivative."""
+    return jnp.where(fixed, jnp.ones_like(x), x)
 
 
 def _as_function(closed):
@@ -110,13 +154,11 @@ def _scan(settings, inputs):
 
 
 _CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint")
-# Which argument the derivative is singular in, and where.
-_SINGULAR: dict[str, tuple[int, Callable[..., Any]]] = {
-    "sqrt": (0, lambda x, **_: x == 0),
-    "rsqrt": (0, lambda x, **_: x == 0),
-    "cbrt": (0, lambda x, **_: x == 0),
-    "log": (0, lambda x, **_: x == 0),
-    "div": (1, lambda x, y, **_: y == 0),
-    "pow": (0, lambda x, y, **_: (x == 0) & (y < 1)),
-    "integer_pow": (0, lambda x, y, **_: (x == 0) & (y < 1)),
+_GUARDED: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(
+        ("sqrt", "rsqrt", "cbrt", "log", "log1p", "exp", "abs", "square", "integer_pow"), _of_one
+    ),
+    "mul": _product,
+    "div": _quotient,
+    "pow": _power,
 }
