@@ -164,17 +164,17 @@ def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
         np.isin(y, (0, 1)).all() and (y.sum(1) <= 1).all() for y in parts
     ):
         return
-    if parts[0].any() and parts[0].any(0).sum() < 2:
-        raise ValueError(
-            "an episode needs 2 classes or more, but every label of support.y is "
-            f"{int(np.argmax(parts[0].any(0)))}: with one class every answer is right."
-        )
     lacking = (parts[1] > 0) & ~parts[0].any(0)
     if lacking.any():
         row, label = map(int, np.argwhere(lacking)[0])
         raise ValueError(
             f"every class of the queries must have a support row, but row {row} of query.y is of "
             f"class {label}, of which support.y has none: add an example, or leave the query out."
+        )
+    if parts[0].any() and parts[0].any(0).sum() < 2:
+        raise ValueError(
+            "an episode needs 2 classes or more, but every label of support.y is "
+            f"{int(np.argmax(parts[0].any(0)))}: with one class every answer is right."
         )
 
 

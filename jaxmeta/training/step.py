@@ -68,8 +68,13 @@ def init_state(
         check_labels(**shapes._asdict())
     # Not an episode of the sample: to compile that takes seconds, with all images in the program.
     episode = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
-    params = jax.jit(learner.init)(key_params, episode)
+    params = jax.tree.map(_of_one_type, jax.jit(learner.init)(key_params, episode))
     return MetaState(params, tx.init(params), jnp.zeros((), jnp.int32))
+
+
+def _of_one_type(leaf):
+    """The same array without JAX's weak type, which a step would take away: two compilations."""
+    return jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
 def make_step(
