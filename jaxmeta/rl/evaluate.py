@@ -92,6 +92,7 @@ def make_evaluate_returns(
             interval = half_width(jnp.std(values), n_episodes)
             intervals = half_width(jnp.std(per_task, 0), n_episodes)
             mean, at = jnp.mean(values), jnp.mean(per_task, 0)
+            # Inside a program the fields are JAX's arrays, where everybody else reads floats.
             return Returns(mean, interval, per_task, at, intervals)  # type: ignore[arg-type]
         # Many results are added up.
         values, per_task = np.asarray(values, np.float64), np.asarray(per_task, np.float64)

@@ -125,6 +125,7 @@ def make_evaluate(
         if isinstance(values, jax.core.Tracer):  # Nothing can be raised there: NaN stays NaN.
             traced: Any = jnp.where(is_finite, values, jnp.nan)
             mean, interval = jnp.mean(traced), half_width(jnp.std(traced), n_episodes)
+            # Inside a program the fields are arrays, where everybody else reads floats.
             return Evaluation(mean, interval, traced, transductive)  # type: ignore[arg-type]
         values = np.asarray(values, np.float64)  # Many results are added up.
         if not np.all(is_finite):
