@@ -13,6 +13,8 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
+from jaxmeta.checks import at_least
+
 
 class Spectrum(NamedTuple):
     """Eigenvalues seen by Lanczos; the outermost converge first."""
@@ -65,9 +67,7 @@ def hessian_spectrum(
       >>> jnp.sort(spectrum.eigenvalues.ravel()).round(4).tolist()
       [1.0, 4.0]
     """
-    for name, number in (("order", order), ("probes", probes)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, order=order, probes=probes)
     flat, unravel = ravel_pytree(x)
     order = min(order, flat.size)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner import inner_loop, proximal_solution, rules
 
 ESTIMATORS = ("full", "truncated", "implicit", "first order")
@@ -77,9 +78,7 @@ def estimator_costs(
     """
     if lam <= 0:
         raise ValueError(f"lam must be > 0, got {lam}.")
-    for name, number in (("window", window), ("repeats", repeats)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, window=window, repeats=repeats)
 
     def adapted(theta, lr, steps, name, remat=True):
         rule = rules.sgd(lr)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxmeta import experiments, plots, recipes, runs
+from jaxmeta.checks import at_least
 from jaxmeta.command import supervisor
 from jaxmeta.command.huge_pages import restart_with_huge_pages
 from jaxmeta.command.program_cache import keep_programs
@@ -186,8 +187,7 @@ def plot(arguments: Sequence[str]) -> None:
     options = tyro.cli(PlotOptions, args=arguments, prog="jaxmeta plot")
     if not options.runs:
         raise ValueError("name at least one run folder.")
-    if options.episode < 0:
-        raise ValueError(f"episode must be >= 0, got {options.episode}.")
+    at_least(0, episode=options.episode)
     if options.episode and len(options.runs) > 1:
         raise ValueError(f"episode is drawn of one run, got {len(options.runs)} runs.")
     if options.episode and not runs.has_images(runs.read_config(options.runs[0])[1]):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets._cache import cached, data_home
 from jaxmeta.datasets._pictures import picture
 
@@ -43,8 +44,7 @@ def decoded(
     Raises:
       ValueError: `image_size` is below 1, or a picture cannot be read; names it.
     """
-    if image_size < 1:
-        raise ValueError(f"image_size must be >= 1, got {image_size}.")
+    at_least(1, image_size=image_size)
     by_class: dict[str, list[Source]] = {}
     for source in sources:
         by_class.setdefault(source.class_name, []).append(source)

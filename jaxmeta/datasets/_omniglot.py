@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets._cache import DAMAGED_ZIP, cached, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._class_folders import is_hidden
@@ -54,8 +55,7 @@ def omniglot(
     """
     if split not in ("vinyals", "random"):
         raise ValueError(f"split must be 'vinyals' or 'random', got {split!r}.")
-    if image_size < 1:
-        raise ValueError(f"image_size must be >= 1, got {image_size}.")
+    at_least(1, image_size=image_size)
     folder = data_home() / "omniglot" if data_dir is None else Path(data_dir)
     if all(_source(folder, part) for part in PARTS):
         classes = _cached_classes(folder, image_size)

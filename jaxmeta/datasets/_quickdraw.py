@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets._cache import data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._image_folder import listed
@@ -31,8 +32,7 @@ def quickdraw(data_dir: str | Path | None = None, *, per_class: int = 1000) -> S
       ValueError: `per_class` is below 1, a category is missing or has too few drawings, or a file
         is damaged.
     """
-    if per_class < 1:
-        raise ValueError(f"per_class must be >= 1, got {per_class}.")
+    at_least(1, per_class=per_class)
     folder = data_home() / "quickdraw" if data_dir is None else Path(data_dir)
     if not folder.is_dir():
         raise FileNotFoundError(

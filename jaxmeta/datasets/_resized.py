@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets._class_data import ClassData
 from jaxmeta.datasets._pictures import pixels
 
@@ -25,8 +26,7 @@ def resized(class_data: ClassData, *, image_size: int, grey: bool = False) -> Cl
       >>> resized(glyph, image_size=32).images.shape
       (2, 32, 32, 3)
     """
-    if image_size < 1:
-        raise ValueError(f"image_size must be >= 1, got {image_size}.")
+    at_least(1, image_size=image_size)
     shape = class_data.images.shape[1:]
     if not class_data.gives_images or len(shape) != 3 or shape[2] not in (1, 3):
         raise ValueError(

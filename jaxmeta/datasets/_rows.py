@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets._class_data import ClassData
 from jaxmeta.datasets._class_folders import class_folders, split_folders
 from jaxmeta.datasets._pictures import picture
@@ -66,8 +67,7 @@ def image_files(
       ValueError: it has no images, a class without any, a file that is no picture, or lacks a
         class that is asked for; a row that is asked for is no readable picture.
     """
-    if image_size < 1:
-        raise ValueError(f"image_size must be >= 1, got {image_size}.")
+    at_least(1, image_size=image_size)
     folder = Path(folder)
     if folder.is_dir() and len(split_folders(folder)) > 1:
         raise ValueError(f"{folder} holds splits, not classes: give one of its folders.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets._pictures import picture
 from jaxmeta.datasets._rows import Rows
 from jaxmeta.datasets._tfds import tensorflow_datasets
@@ -43,8 +44,7 @@ def tfds_images(
         `image_size` is below 1; a row that is asked for is no readable picture.
       FileNotFoundError: the data set is not prepared there.
     """
-    if image_size < 1:
-        raise ValueError(f"image_size must be >= 1, got {image_size}.")
+    at_least(1, image_size=image_size)
     return tfds_rows(name, split, (image_size, grey), data_dir, image, label, classes)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.episodes import Sample
 from jaxmeta.experiments.recipe import Recipe, check_choices, check_numbers
 from jaxmeta.training import Validation, init_state, make_step
@@ -41,9 +42,7 @@ def build(recipe: Recipe) -> Experiment:
     check_numbers(recipe)
     check_choices(recipe)
     recipe.outer.check()
-    for name in ("test_episodes", "curve_episodes"):
-        if getattr(recipe, name) < 1:
-            raise ValueError(f"{name} must be >= 1, got {getattr(recipe, name)}.")
+    at_least(1, test_episodes=recipe.test_episodes, curve_episodes=recipe.curve_episodes)
     domain, net, method, outer = recipe.task, recipe.net, recipe.learner, recipe.outer
     if domain.acts != method.acts:
         kind = "agents" if domain.acts else "learners of episodes"

@@ -5,6 +5,8 @@ from typing import Literal
 
 import optax
 
+from jaxmeta.checks import at_least
+
 
 @dataclasses.dataclass(frozen=True)
 class Outer:
@@ -38,9 +40,8 @@ class Outer:
     def check(self) -> None:
         """Raises a `ValueError` that names a count below 1."""
         counts = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
-        for name in (*counts, "validation_episodes", "halve_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}.")
+        counts += ("validation_episodes", "halve_every")
+        at_least(1, **{name: getattr(self, name) for name in counts})
 
     def build(self) -> optax.GradientTransformation:
         """The optax transformation.

@@ -19,6 +19,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner.reverse_only import reverse_only
 from jaxmeta.inner.rules import UpdateRule
 from jaxmeta.inner.rules._rule import check_rule
@@ -95,8 +96,7 @@ def check_inner_loop(*, inner_steps: int, derivative: str, rule: UpdateRule | No
         check_rule(rule)
     if isinstance(inner_steps, bool) or not isinstance(inner_steps, int):
         raise TypeError(f"inner_steps must be an int, got {inner_steps!r}.")
-    if inner_steps < 0:
-        raise ValueError(f"inner_steps must be >= 0, got {inner_steps}.")
+    at_least(0, inner_steps=inner_steps)
     if derivative not in _GRADIENTS:
         choices = ", ".join(map(repr, _GRADIENTS))
         raise ValueError(f"derivative must be one of {choices}, got {derivative!r}.")

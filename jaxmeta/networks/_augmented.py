@@ -7,6 +7,7 @@ section 3.3 and figure 2.
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.networks._conv4 import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
@@ -92,11 +93,8 @@ def augmented(
       >>> [part.shape for part in net.apply(params, jnp.ones((2, 4)), fast)]
       [(2, 8), (2, 5)]
     """
-    for name, size in (("n_outputs", n_outputs), ("width", width), ("hidden", hidden)):
-        if size < 1:
-            raise ValueError(f"{name} must be >= 1, got {size}.")
-    if conv_blocks < 0:
-        raise ValueError(f"conv_blocks must be >= 0, got {conv_blocks}.")
+    at_least(1, n_outputs=n_outputs, width=width, hidden=hidden)
+    at_least(0, conv_blocks=conv_blocks)
     layers = conv_blocks + 2
     n_augmented = layers if n_augmented is None else n_augmented
     if not 1 <= n_augmented <= layers:

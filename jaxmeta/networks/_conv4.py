@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 
@@ -142,8 +143,6 @@ def conv4(
       >>> net.apply(net.init(jax.random.key(0), images), images).shape
       (2, 5)
     """
-    if width < 1:
-        raise ValueError(f"width must be >= 1, got {width}.")
-    if n_outputs is not None and n_outputs < 1:
-        raise ValueError(f"n_outputs must be >= 1, got {n_outputs}.")
+    at_least(1, width=width)
+    at_least(1, n_outputs=n_outputs)
     return Conv4(n_outputs, width, strided, spatial_mean)

@@ -12,6 +12,7 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.networks._conv4 import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
@@ -105,8 +106,7 @@ def relation_embedding(*, width: int = 64) -> RelationEmbedding:
       >>> net.apply(net.init(jax.random.key(0), images), images).shape
       (2, 5, 5, 4)
     """
-    if width < 1:
-        raise ValueError(f"width must be >= 1, got {width}.")
+    at_least(1, width=width)
     return RelationEmbedding(width)
 
 
@@ -129,9 +129,7 @@ def relation_head(*, width: int = 64, hidden: int = 8, padding: Padding = "SAME"
       >>> head.apply(head.init(jax.random.key(0), queries, classes), queries, classes).shape
       (2, 3)
     """
-    for name, number in (("width", width), ("hidden", hidden)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, width=width, hidden=hidden)
     if padding not in ("SAME", "VALID"):
         raise ValueError(f"padding must be 'SAME' or 'VALID', got {padding!r}.")
     return RelationHead(width, hidden, padding)

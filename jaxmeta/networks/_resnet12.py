@@ -11,6 +11,7 @@ inputs); batch statistics are of a named set, not running averages.
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.networks._conv4 import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
@@ -77,6 +78,5 @@ def resnet12(
     """
     if len(widths) != 4 or min(widths) < 1:
         raise ValueError(f"widths must be four numbers >= 1, got {widths}.")
-    if n_outputs is not None and n_outputs < 1:
-        raise ValueError(f"n_outputs must be >= 1, got {n_outputs}.")
+    at_least(1, n_outputs=n_outputs)
     return ResNet12(n_outputs, tuple(widths), spatial_mean)

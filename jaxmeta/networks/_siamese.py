@@ -8,6 +8,7 @@ Differs from the paper: the convolutions are those of Conv4, with batch normalis
 
 import flax.linen as nn
 
+from jaxmeta.checks import at_least
 from jaxmeta.networks._conv4 import conv4
 
 
@@ -39,7 +40,5 @@ def siamese_embedding(units: int = 4096, *, width: int = 64) -> SiameseEmbedding
       >>> net.apply(net.init(jax.random.key(0), images), images).shape
       (2, 6)
     """
-    for name, number in (("units", units), ("width", width)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, units=units, width=width)
     return SiameseEmbedding(units, width)

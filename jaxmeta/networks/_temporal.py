@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
+
 
 class DenseBlock(nn.Module):
     """`[x, tanh(f) * sigmoid(g)]`, f and g causal convolutions of kernel size two.
@@ -118,8 +120,7 @@ def temporal_block(length: int, filters: int) -> TemporalBlock:
     """
     if length < 2:
         raise ValueError(f"length must be >= 2, got {length}.")
-    if filters < 1:
-        raise ValueError(f"filters must be >= 1, got {filters}.")
+    at_least(1, filters=filters)
     return TemporalBlock(length, filters)
 
 
@@ -135,7 +136,5 @@ def causal_attention(key_size: int, value_size: int) -> CausalAttention:
       >>> attention.apply(attention.init(jax.random.key(0), steps), steps).shape
       (10, 7)
     """
-    for name, size in (("key_size", key_size), ("value_size", value_size)):
-        if size < 1:
-            raise ValueError(f"{name} must be >= 1, got {size}.")
+    at_least(1, key_size=key_size, value_size=value_size)
     return CausalAttention(key_size, value_size)

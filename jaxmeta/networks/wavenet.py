@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
+
 
 class WaveNetEncoder(nn.Module):
     """Support rows `[S, *X]`, `[S, N]` to one vector; see `wavenet_encoder`."""
@@ -66,7 +68,5 @@ def wavenet_encoder(
       >>> encoder.apply(encoder.init(jax.random.key(0), x, y), x, y).shape
       (3,)
     """
-    for name, number in (("size", size), ("width", width), ("layers", layers)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, size=size, width=width, layers=layers)
     return WaveNetEncoder(size, width, layers, embed)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl._sources import Source
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
@@ -57,8 +58,7 @@ def algorithm_distillation(
     Raises:
       ValueError: a number is below 1, or `episodes` does not divide `source_episodes`.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be >= 1, got {episodes}.")
+    at_least(1, episodes=episodes)
     if source_episodes < 1 or source_episodes % episodes:
         raise ValueError(
             f"source_episodes must be a multiple of episodes = {episodes}, got {source_episodes}."

@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
+
 
 class Encoded(NamedTuple):
     """What is kept of a context: keys and values of its rows in every layer."""
@@ -99,9 +101,7 @@ def context_reader(*, width: int = 32, layers: int = 4, heads: int = 1) -> Conte
     Raises:
       ValueError: a number is below 1, or `width` is no multiple of `heads`.
     """
-    for name, number in (("width", width), ("layers", layers), ("heads", heads)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, width=width, layers=layers, heads=heads)
     if width % heads:
         raise ValueError(f"width must be a multiple of heads = {heads}, got {width}.")
     row_net, question_net = _Rows(layers, heads, width), _Questions(layers, heads, width)

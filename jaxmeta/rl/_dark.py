@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl.distributions import Discrete
 from jaxmeta.rl.environment import Environment, Step, Table
 
@@ -114,9 +115,7 @@ def key_to_door(
 
 
 def _check(size, horizon, start):
-    for name, number in (("size", size), ("horizon", horizon)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, size=size, horizon=horizon)
     if len(start) != 2 or not all(0 <= number < size for number in start):
         raise ValueError(f"start must be two numbers in 0..{size - 1}, got {start}.")
 

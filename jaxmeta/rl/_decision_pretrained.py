@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl._context import ContextReader, Encoded
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
@@ -74,9 +75,7 @@ def decision_pretrained(
             "decision_pretrained needs an environment with a teacher, environment.table.optimal, "
             f"got table {table}."
         )
-    for name, number in (("context", context), ("episodes", episodes)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, context=context, episodes=episodes)
     if not 0 <= given <= context:
         raise ValueError(f"given must be in 0..context = {context}, got {given}.")
     if not 0 <= teacher_share <= 1:

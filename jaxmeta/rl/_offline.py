@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl import _rollout
 from jaxmeta.rl._buffer import Trajectory, return_to_go
 from jaxmeta.rl._rollout import rollout
@@ -86,8 +87,7 @@ def offline_trials(
     Raises:
       ValueError: `n` is below 1.
     """
-    if n < 1:
-        raise ValueError(f"n must be >= 1, got {n}.")
+    at_least(1, n=n)
 
     def one(key):
         key_task, key_behaviour = jax.random.split(key)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta import training
+from jaxmeta.checks import at_least
 from jaxmeta.rl._acting_step import act, apply_gradients, check, compiled, sharing
 from jaxmeta.rl._buffer import Trajectory, TrajectoryBuffer
 from jaxmeta.rl._online_decision_transformer import given_windows, trajectory_of
@@ -64,12 +65,8 @@ def online_rounds(
       ValueError: a number is below 1, `offline_rounds` below 0; or, when the step is built, the
         meta-batch is larger than the buffer.
     """
-    numbers = {"capacity": capacity, "updates": updates, "windows": windows, "context": context}
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
-    if offline_rounds < 0:
-        raise ValueError(f"offline_rounds must be >= 0, got {offline_rounds}.")
+    at_least(1, capacity=capacity, updates=updates, windows=windows, context=context)
+    at_least(0, offline_rounds=offline_rounds)
 
     def init_state(key, agent, tx, sample):
         key_state, key_offline = jax.random.split(key)

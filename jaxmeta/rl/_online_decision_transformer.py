@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl._buffer import Trajectory, Windows, return_to_go
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl._squashed import squashed
@@ -74,8 +75,7 @@ def online_decision_transformer(
     Raises:
       ValueError: a number is out of its range.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be >= 1, got {episodes}.")
+    at_least(1, episodes=episodes)
     for name, number in (("target_return", target_return), ("exploration", exploration)):
         if not math.isfinite(number) or number == 0:
             raise ValueError(f"{name} must be finite and not 0, got {number}.")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.advantages import discounted_returns, gae
 from jaxmeta.rl.agent import Agent, Batch, Replay, Test
@@ -63,8 +64,7 @@ def rl2(
       >>> agent.test(params, jax.random.key(2), arms).returns.shape  # of each pull
       (10,)
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be >= 1, got {episodes}.")
+    at_least(1, episodes=episodes)
     for name, share in (("discount", discount), ("gae_lambda", gae_lambda)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be in [0, 1], got {share}.")

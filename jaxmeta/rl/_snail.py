@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
 from jaxmeta.rl.recurrent import MemoryPolicy
 
@@ -68,9 +69,7 @@ def snail(
     """
     temporal_block(2, filters)
     causal_attention(key_size, value_size)
-    for name, number in (("embedding", embedding), ("n_blocks", n_blocks)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, embedding=embedding, n_blocks=n_blocks)
     net = _Blocks(embedding, filters, n_blocks, key_size, value_size)
 
     def dense_blocks(params):

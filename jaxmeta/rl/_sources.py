@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl._rollout import Trajectory, rollout
 from jaxmeta.rl.distributions import Discrete
 from jaxmeta.rl.environment import Environment, Task
@@ -53,8 +54,7 @@ def q_learning(
     table, actions = environment.table, environment.actions
     if table is None or not isinstance(actions, Discrete):
         raise ValueError("q_learning needs an environment with a table and discrete actions.")
-    if episodes < 1:
-        raise ValueError(f"episodes must be >= 1, got {episodes}.")
+    at_least(1, episodes=episodes)
     shares = {"rate": rate, "discount": discount}
     shares |= {"exploration": max(exploration, key=lambda share: abs(share - 0.5))}
     for name, share in shares.items():

@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl.recurrent import MemoryPolicy
 
 PERIOD = 10_000.0  # of the slowest rotation, in units of 2 pi tokens; Su et al., section 3.2.2
@@ -120,10 +121,7 @@ def transformer(
       >>> policy.apply(params, jnp.zeros((5, 3))).shape
       (5, 8)
     """
-    numbers = {"width": width, "layers": layers, "heads": heads, "context": context}
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, width=width, layers=layers, heads=heads, context=context)
     if width % (2 * heads):
         raise ValueError(
             f"width must be a multiple of 2 * heads = {2 * heads}, for rotary positions turn pairs "

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl._dark import KeyAndDoor as KeyAndDoor
 from jaxmeta.rl._dark import dark_room as dark_room
 from jaxmeta.rl._dark import key_to_door as key_to_door
@@ -50,8 +51,7 @@ def gaussian_bandits(n_arms: int, *, std: float = 1.0) -> Environment:
       >>> bool(bandits.step(jax.random.key(1), (), jnp.array(2), arms).reward == arms[2])
       True
     """
-    if not std >= 0:
-        raise ValueError(f"std must be >= 0, got {std}.")
+    at_least(0, std=std)
 
     def pay(key, arm):
         return arm + std * jax.random.normal(key)
@@ -104,9 +104,7 @@ def tabular_mdps(n_states: int = 10, n_actions: int = 5, *, horizon: int = 10) -
       >>> task.transition.shape, task.reward.shape
       ((4, 2, 4), (4, 2))
     """
-    for name, number in (("n_states", n_states), ("n_actions", n_actions), ("horizon", horizon)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, n_states=n_states, n_actions=n_actions, horizon=horizon)
 
     def sample(key):
         key_transition, key_reward = jax.random.split(key)
@@ -173,8 +171,7 @@ def navigation(
       >>> round(float(after.reward), 3)  # A move of 0.1 at most leaves a distance of 0.2.
       -0.2
     """
-    if horizon < 1:
-        raise ValueError(f"horizon must be >= 1, got {horizon}.")
+    at_least(1, horizon=horizon)
 
     def sample(key):
         return jax.random.uniform(key, (2,), minval=-0.5, maxval=0.5)
@@ -243,8 +240,7 @@ def from_gymnax(environment: Any, sample: Callable[[jax.Array], Task], horizon: 
       ValueError: `horizon` is below 1.
       TypeError: its action space is neither discrete nor a box of rank one.
     """
-    if horizon < 1:
-        raise ValueError(f"horizon must be >= 1, got {horizon}.")
+    at_least(1, horizon=horizon)
     space = environment.action_space(environment.default_params)
     if hasattr(space, "n"):
         actions: Discrete | Continuous = Discrete(int(space.n))

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.rl.distributions import Continuous
 from jaxmeta.rl.environment import Environment, Step
 
@@ -96,8 +97,7 @@ def _close_to(velocity, task):
 def _running(
     robot: _Robot, sample: Callable, gain: Callable, backend: str, horizon: int
 ) -> Environment:
-    if horizon < 1:
-        raise ValueError(f"horizon must be >= 1, got {horizon}.")
+    at_least(1, horizon=horizon)
     backends = ("generalized", "spring", "positional", "mjx")
     if backend not in backends:
         raise ValueError(f"backend must be one of {', '.join(backends)}, got {backend!r}.")

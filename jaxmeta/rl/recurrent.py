@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from jaxmeta.checks import at_least
+
 
 class MemoryPolicy(NamedTuple):
     """A net over sequences that gives features, in two forms that agree."""
@@ -53,8 +55,7 @@ def lstm(hidden: int = 48) -> MemoryPolicy:
 
 
 def _cell(kind, hidden):
-    if hidden < 1:
-        raise ValueError(f"hidden must be >= 1, got {hidden}.")
+    at_least(1, hidden=hidden)
     cell = kind(hidden)
 
     def zeros(dtype):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.losses import wide
 from jaxmeta.rl._acting_step import act, apply_gradients, check, compiled, sharing
 from jaxmeta.rl._trust_region import trust_region_step
@@ -139,9 +140,7 @@ def ppo(
     Example:
       >>> make_step = ppo(epochs=2, minibatches=1)  # in place of `jaxmeta.make_step`, as `a2c`
     """
-    for name, number in (("epochs", epochs), ("minibatches", minibatches)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, epochs=epochs, minibatches=minibatches)
     if not clip > 0:
         raise ValueError(f"clip must be > 0, got {clip}.")
 

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from jaxmeta.checks import at_least
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
 from jaxmeta.runs.folder import RunFolder
@@ -217,9 +218,7 @@ def _check_numbers(steps, steps_per_call, checkpoint_every, validation):
     if validation:
         numbers["validation.every"] = validation.every
     numbers["checkpoint_every"] = checkpoint_every
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, **numbers)
 
 
 def _stop(folder, learner, sample, state, key, meta_batch_size):

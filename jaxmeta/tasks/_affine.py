@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.tasks._augment import Augment, check_picture, check_probability
 
 
@@ -33,9 +34,7 @@ def random_affine(
       ValueError: a number is out of range.
     """
     check_probability(probability)
-    for name, value in (("max_turn", max_turn), ("max_shear", max_shear), ("max_shift", max_shift)):
-        if not value >= 0:
-            raise ValueError(f"{name} must be >= 0, got {value}.")
+    at_least(0, max_turn=max_turn, max_shear=max_shear, max_shift=max_shift)
     if max_shear >= 1:
         raise ValueError(f"max_shear must be below 1, got {max_shear}.")
     if not 0 < scale[0] <= scale[1]:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
+
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -53,8 +55,7 @@ def random_crop(*, padding: int) -> Augment:
     Raises:
       ValueError: `padding` is below 1.
     """
-    if padding < 1:
-        raise ValueError(f"padding must be >= 1, got {padding}.")
+    at_least(1, padding=padding)
 
     def crop(key, x):
         check_picture(x, "random_crop")

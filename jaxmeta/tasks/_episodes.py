@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
 from jaxmeta.tasks._augment import Augment
@@ -145,8 +146,7 @@ def sampler(
     is_balanced = shots == "balanced"
     least_way, most_way = _range("n_way", n_way)
     _range("q_queries", q_queries)
-    if unlabelled < 0:
-        raise ValueError(f"unlabelled must be >= 0, got {unlabelled}.")
+    at_least(0, unlabelled=unlabelled)
     if is_balanced:
         if k_shot is None:
             raise ValueError("k_shot must be a number of support rows, got None.")
@@ -286,8 +286,7 @@ def _check_augment(augment, shape, dtype):
 def _range(name, count):
     """Smallest and largest of a count given as one number or as both."""
     least, most = count if isinstance(count, tuple) else (count, count)
-    if least < 1:
-        raise ValueError(f"{name} must be >= 1, got {least}.")
+    at_least(1, **{name: least})
     if least > most:
         raise ValueError(f"{name} must go from the smaller to the larger, got {count}.")
     return least, most

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets import Rows
 from jaxmeta.episodes import Loaded
 from jaxmeta.learner import Episode, Examples
@@ -49,9 +50,7 @@ def episodes_from_disk(
       ValueError: a count is below 1, there are too few classes, a class has too few rows, or Grain
         is not installed.
     """
-    for name, number in (("n_way", n_way), ("k_shot", k_shot), ("q_queries", q_queries)):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, n_way=n_way, k_shot=k_shot, q_queries=q_queries)
     if n_way > len(rows.counts):
         raise ValueError(f"n_way must be at most the {len(rows.counts)} classes, got {n_way}.")
     smallest = int(np.argmin(rows.counts))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.learner import Episode, Examples
 
 
@@ -37,8 +38,7 @@ def gaussian_process(
     least, most = (k_shot, k_shot) if isinstance(k_shot, int) else k_shot
     if not 1 <= least <= most:
         raise ValueError(f"k_shot must be >= 1 and increasing, got {k_shot}.")
-    if q_queries < 1:
-        raise ValueError(f"q_queries must be >= 1, got {q_queries}.")
+    at_least(1, q_queries=q_queries)
     for name, value in (("length_scale", length_scale), ("scale", scale), ("noise", noise)):
         if not value > 0:
             raise ValueError(f"{name} must be > 0, got {value}.")

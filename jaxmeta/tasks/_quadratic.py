@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 
+from jaxmeta.checks import at_least
 from jaxmeta.learner import Episode, Examples
 
 
@@ -19,8 +20,7 @@ def quadratic(dimension: int = 10) -> Callable[[jax.Array], Episode]:
     Raises:
       ValueError: `dimension` is below 1.
     """
-    if dimension < 1:
-        raise ValueError(f"dimension must be >= 1, got {dimension}.")
+    at_least(1, dimension=dimension)
 
     def sample(key):
         key_x, key_y = jax.random.split(key)

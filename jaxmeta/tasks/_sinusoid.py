@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.learner import Episode, Examples
 
 
@@ -28,9 +29,7 @@ def sinusoid(
     Raises:
       ValueError: a count is below 1, or a range is not increasing.
     """
-    for name, count in (("k_shot", k_shot), ("q_queries", q_queries)):
-        if count < 1:
-            raise ValueError(f"{name} must be >= 1, got {count}.")
+    at_least(1, k_shot=k_shot, q_queries=q_queries)
     for name, (low, high) in (("amplitude", amplitude), ("phase", phase), ("x_range", x_range)):
         if not low <= high:
             raise ValueError(f"{name} must be (low, high) with low <= high, got {(low, high)}.")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
 from jaxmeta.losses import N_LETTERS
@@ -94,15 +95,10 @@ def streams(
 
 def _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift):
     length = n_way * per_class if length is None else length
-    numbers = {"n_way": n_way, "per_class": per_class, "length": length}
-    for name, number in (numbers | ({} if size is None else {"size": size})).items():
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, n_way=n_way, per_class=per_class, length=length, size=size)
     if length > n_way * per_class:
         raise ValueError(f"length must be at most the {n_way * per_class} images, got {length}.")
-    for name, share in (("max_turn", max_turn), ("max_shift", max_shift)):
-        if not 0 <= share:
-            raise ValueError(f"{name} must be >= 0, got {share}.")
+    at_least(0, max_turn=max_turn, max_shift=max_shift)
     n_classes = class_data.n_classes * (4 if rotations else 1)
     if n_way > n_classes:
         raise ValueError(f"n_way must be at most the {n_classes} classes, got {n_way}.")

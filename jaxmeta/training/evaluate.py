@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import at_least
 from jaxmeta.doors import check_episode, check_key, check_learner, check_params, check_sample
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner, check_classes
@@ -188,8 +189,7 @@ def over_episodes(
     for name, number in (("n_episodes", n_episodes), ("episodes_at_once", episodes_at_once)):
         if not isinstance(number, int):
             raise TypeError(f"{name} must be an int, got {number!r}.")
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+        at_least(1, **{name: number})
 
     def scores(params, key):
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.doors import (
     check_episode,
     check_key,
@@ -235,9 +236,7 @@ def check_counts(
         "processes": jax.process_count(),
     }
     counts = {"meta_batch_size": meta_batch_size, "steps_per_call": steps_per_call} | parts
-    for name, number in counts.items():
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(1, **counts)
     if meta_batch_size % math.prod(parts.values()):
         product = " * ".join(f"{name} {number}" for name, number in parts.items() if number > 1)
         raise ValueError(f"{product} must divide meta_batch_size, got {meta_batch_size}.")

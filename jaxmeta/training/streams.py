@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import losses
+from jaxmeta.checks import at_least
 from jaxmeta.doors import check_key, check_params, check_sample
 from jaxmeta.episodes import Sample
 from jaxmeta.learner import Learner
@@ -73,8 +74,7 @@ def make_evaluate_stream(
     episodes_at_once: int = 1,
 ) -> Callable[[Any, jax.Array], StreamEvaluation]:
     """`evaluate_stream` compiled once, for many parameters; in a trace as `make_evaluate`."""
-    if n_presentations < 1:
-        raise ValueError(f"n_presentations must be >= 1, got {n_presentations}.")
+    at_least(1, n_presentations=n_presentations)
 
     check_sample(sample)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner.rules._rule import UpdateRule
 
 
@@ -63,7 +64,7 @@ def lstm(
       >>> weights.shape
       (3,)
     """
-    _check_size("hidden", hidden)
+    at_least(1, hidden=hidden)
     for name, (low, high) in (("forget_bias", forget_bias), ("input_bias", input_bias)):
         if not low <= high:
             raise ValueError(f"{name} must go from the smaller to the larger, got {(low, high)}.")
@@ -142,8 +143,8 @@ def coordinatewise_lstm(
       >>> weights["kernel"].shape
       (2, 3)
     """
-    _check_size("hidden", hidden)
-    _check_size("layers", layers)
+    at_least(1, hidden=hidden)
+    at_least(1, layers=layers)
     cells = [_cell(hidden, nn.initializers.lecun_normal()) for _ in range(layers)]
 
     def init_params(key, weights):
@@ -185,8 +186,3 @@ def _uniform(key, shape, dtype=jnp.float32):
 
 def _cell(hidden, kernel_init=_uniform):
     return nn.OptimizedLSTMCell(hidden, kernel_init=kernel_init, recurrent_kernel_init=kernel_init)
-
-
-def _check_size(name, size):
-    if size < 1:
-        raise ValueError(f"{name} must be >= 1, got {size}.")

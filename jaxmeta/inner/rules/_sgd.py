@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner.rules._rule import UpdateRule, nothing
 
 
@@ -82,8 +83,7 @@ def per_layer_per_step_sgd(lr: float, steps: int) -> UpdateRule:
       [0.5, 0.5]
     """
     check_rate(lr)
-    if steps < 1:
-        raise ValueError(f"steps must be >= 1, got {steps}.")
+    at_least(1, steps=steps)
 
     def init_params(key, weights):
         del key
@@ -121,8 +121,7 @@ def truncated(rule: UpdateRule, every: int) -> UpdateRule:
       >>> int(step)
       0
     """
-    if every < 1:
-        raise ValueError(f"every must be >= 1, got {every}.")
+    at_least(1, every=every)
 
     def init_state(rule_params, weights):
         return jnp.zeros((), jnp.int32), rule.init_state(rule_params, weights)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, set_loss
@@ -59,8 +60,7 @@ def cavia(
       TypeError: `inner_steps` is not an int.
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
-    if context_size < 1:
-        raise ValueError(f"context_size must be >= 1, got {context_size}.")
+    at_least(1, context_size=context_size)
     net = as_net(net)
 
     def init(key, episode):

@@ -11,6 +11,7 @@ import math
 
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, proximal_solution, rules
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
@@ -56,9 +57,7 @@ def imaml(
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     if not (math.isfinite(lam) and lam > 0):
         raise ValueError(f"lam must be finite and > 0, got {lam}.")
-    for name, value in (("cg_steps", cg_steps), ("damping", damping)):
-        if value < 0:
-            raise ValueError(f"{name} must be >= 0, got {value}.")
+    at_least(0, cg_steps=cg_steps, damping=damping)
 
     net = as_net(net)
 

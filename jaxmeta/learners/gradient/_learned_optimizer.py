@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
@@ -49,8 +50,7 @@ def learned_optimizer(
     """
     whole = rules.coordinatewise_lstm() if rule is None else rule
     check_inner_loop(rule=whole, inner_steps=inner_steps, derivative="first_order")
-    if inner_steps < 1:
-        raise ValueError(f"inner_steps must be >= 1, got {inner_steps}.")
+    at_least(1, inner_steps=inner_steps)
     windowed = rules.truncated(whole, unroll)
     net = as_net(net)
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner import check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import combine, observed, set_loss
@@ -67,10 +68,8 @@ def maml_plus_plus(
       TypeError: `inner_steps` is not an int.
     """
     check_inner_loop(inner_steps=inner_steps, derivative=derivative)
-    if inner_steps < 1:
-        raise ValueError(f"inner_steps must be >= 1, got {inner_steps}.")
-    if annealing_steps < 0:
-        raise ValueError(f"annealing_steps must be >= 0, got {annealing_steps}.")
+    at_least(1, inner_steps=inner_steps)
+    at_least(0, annealing_steps=annealing_steps)
     net = as_net(net)
     rule = rules.per_layer_per_step_sgd(lr, inner_steps)
 

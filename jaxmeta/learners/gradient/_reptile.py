@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
 from jaxmeta.learner import Learner
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
@@ -47,8 +48,7 @@ def reptile(
       ValueError: a bad value; at tracing, a `batch_size` over the number of support rows.
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}.")
+    at_least(1, batch_size=batch_size)
     net = as_net(net)
 
     def init(key, episode):

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.learner import Examples, Learner
 from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, has_label, mean_loss
@@ -96,15 +97,14 @@ def hypertransformer(
         blocks, the support set has other classes than at `init`, or queries are not of the size of
         the support images.
     """
-    for name, number in (
-        ("channels", channels),
-        ("blocks", blocks),
-        ("label_size", label_size),
-        ("transformer_layers", transformer_layers),
-        ("heads", heads),
-    ):
-        if number < 1:
-            raise ValueError(f"{name} must be >= 1, got {number}.")
+    at_least(
+        1,
+        channels=channels,
+        blocks=blocks,
+        label_size=label_size,
+        transformer_layers=transformer_layers,
+        heads=heads,
+    )
     if not 0 <= trained_blocks <= blocks:
         raise ValueError(f"trained_blocks must be in 0..{blocks} (blocks), got {trained_blocks}.")
     if allocation not in ALLOCATIONS:

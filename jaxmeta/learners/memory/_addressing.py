@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learners.memory._controller import check_size
+from jaxmeta.checks import at_least
 
 # Where an unwritten or wiped slot has no direction: its cosine is nearly zero, and so is the
 # derivative's danger (at most 1000, where an exact norm has no bound).
@@ -78,8 +78,7 @@ def lrua(
       ValueError: a size is below 1, `slots` is below `heads`, `decay` is not in `[0, 1]`, or
         `strength` is not positive.
     """
-    for name, size in (("slots", slots), ("width", width), ("heads", heads)):
-        check_size(name, size)
+    at_least(1, slots=slots, width=width, heads=heads)
     if slots < heads:
         raise ValueError(f"slots must be at least the {heads} heads, got {slots}.")
     if not strength > 0:
@@ -133,8 +132,7 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
     Raises:
       ValueError: a size is below 1.
     """
-    for name, size in (("slots", slots), ("width", width), ("heads", heads)):
-        check_size(name, size)
+    at_least(1, slots=slots, width=width, heads=heads)
     per_head = width + 6  # Key, strength, gate, three shifts, sharpening.
 
     def start(dtype):

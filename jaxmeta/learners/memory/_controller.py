@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import at_least
+
 
 class Controller(NamedTuple):
     """A recurrent or feed-forward layer of `size` units.
@@ -31,7 +33,7 @@ def lstm(size: int = 200) -> Controller:
     Raises:
       ValueError: `size` is below 1.
     """
-    check_size("size", size)
+    at_least(1, size=size)
 
     def init(key, n_inputs, n_reads):
         key_inputs, key_recurrent = jax.random.split(key)
@@ -67,7 +69,7 @@ def feed_forward(size: int = 200) -> Controller:
     Raises:
       ValueError: `size` is below 1.
     """
-    check_size("size", size)
+    at_least(1, size=size)
 
     def init(key, n_inputs, n_reads):
         kernel = glorot(key, (n_inputs + n_reads, size))
@@ -89,9 +91,3 @@ def feed_forward(size: int = 200) -> Controller:
 def glorot(key, shape):
     """Glorot's uniform rule, for a kernel without columns too."""
     return nn.initializers.glorot_uniform()(key, shape) if min(shape) else jnp.zeros(shape)
-
-
-def check_size(name, size):
-    """Refuses sizes below 1."""
-    if size < 1:
-        raise ValueError(f"{name} must be >= 1, got {size}.")

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.inner.rules import log_and_sign
 from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
-from jaxmeta.learners.memory._controller import check_size
 from jaxmeta.losses import LossFn, among, is_labelled, per_example, query_loss
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
@@ -87,7 +87,7 @@ def meta_networks(
     Raises:
       ValueError: `hidden` is below 1.
     """
-    check_size("hidden", hidden)
+    at_least(1, hidden=hidden)
     base = embed if base is None else base
     for name, net in (("embed", embed), ("base", base)):
         if not hasattr(net, "augmented_layers"):

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import similarity
 from jaxmeta.learners.metric._log_means import log_means
@@ -70,8 +71,7 @@ def matching(
     Raises:
       ValueError: `processing_steps` is below 1, or `scale` is not finite and positive.
     """
-    if processing_steps < 1:
-        raise ValueError(f"processing_steps must be >= 1, got {processing_steps}.")
+    at_least(1, processing_steps=processing_steps)
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be finite and > 0, got {scale}.")
     embed = as_net(embed, "embed")

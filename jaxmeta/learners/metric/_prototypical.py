@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import at_least
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import squared_euclidean
 from jaxmeta.losses import (
@@ -70,8 +71,7 @@ def prototypical(
             f"distance must be a function, got {distance!r}: take learners.metric.cosine or "
             "learners.metric.squared_euclidean."
         )
-    if refine_steps < 0:
-        raise ValueError(f"refine_steps must be >= 0, got {refine_steps}.")
+    at_least(0, refine_steps=refine_steps)
     embed = as_net(embed, "embed")
 
     def init(key, episode):
