@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import experiments, recipes, runs
-from jaxmeta.command import cli
+from jaxmeta.command import cli, train
 from jaxmeta.command.program_cache import keep_programs
 from jaxmeta.runs import read_metrics
 
@@ -94,9 +94,9 @@ def test_ctrl_c_in_the_meta_test_says_how_to_test(tmp_path, capsys, monkeypatch)
 def test_ctrl_c_ends_a_program_at_once():
     """Python does not take itself down: nothing registered for its exit is called."""
     code = (
-        "import atexit, sys; from jaxmeta.command import cli\n"
+        "import atexit, sys; from jaxmeta.command import cli, plot\n"
         "def stop(_): print('working'); raise KeyboardInterrupt\n"
-        "cli.COMMANDS['plot'] = stop; atexit.register(print, 'taken down')\n"
+        "plot.main = stop; atexit.register(print, 'taken down')\n"
         "sys.argv = ['jaxmeta', 'plot']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -336,4 +336,4 @@ def test_one_pass_learners_on_the_command_line(name, flags, capsys):
 
 @pytest.mark.parametrize("name", sorted(recipes.ALL))
 def test_every_recipe_is_understood_with_none_of_its_fields_changed(name):
-    assert cli.train_options(name, []).recipe == recipes.find(name)
+    assert train.train_options(name, []).recipe == recipes.find(name)
