@@ -1,6 +1,7 @@
 """`jaxmeta evaluate RUN`."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,38 +10,48 @@ import tyro
 
 from jaxmeta import experiments, recipes, runs
 from jaxmeta.command.pictures import CURVES, draw_memory, draw_runs
+from jaxmeta.experiments import Protocol
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Meta-tests a run again: inductive and transductive, and after each inner step."""
+    """Meta-tests a run again, by its own protocol or another one.
+
+    Inductive and transductive, and after each inner step. Each protocol has a file of its own in
+    the folder of the run.
+    """
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of the run"""
-    n_episodes: int | None = None
-    """episodes; None: as many as the recipe says; another number has a file of its own"""
-    n_way: int | None = None
-    """classes per episode, of metric learners; None: as the recipe says"""
-    k_shot: int | None = None
-    """support images per class; None: as the recipe says"""
+    protocol: Annotated[Protocol, tyro.conf.arg(name="")] = Protocol()
+    json: bool = False
+    """print the result as JSON and nothing else, and draw nothing"""
 
 
 def main(arguments: Sequence[str]) -> None:
     """`jaxmeta evaluate RUN`."""
     options = tyro.cli(EvaluateOptions, args=arguments, prog="jaxmeta evaluate")
-    runs.read_config(options.run)  # A wrong folder is said before anything starts.
+    runs.evaluation_file(options.run, options.protocol)  # Said before anything starts.
     experiments.use_all_cores()
-    at = {"n_way": options.n_way, "k_shot": options.k_shot}
-    test(options.run, n_episodes=options.n_episodes, **at)
+    if options.json:
+        print(json.dumps(_evaluate(options.run, options.protocol), indent=2))
+    else:
+        test(options.run, options.protocol)
 
 
-def test(run_dir, **settings):
+def _evaluate(run_dir, protocol):
+    return runs.evaluate_run(run_dir, known=recipes.ALL, **dataclasses.asdict(protocol))
+
+
+def test(run_dir: Path, protocol: Protocol = Protocol()) -> None:
     """Meta-tests a run, prints what was found, and draws it."""
-    results = runs.evaluate_run(run_dir, known=recipes.ALL, **settings)
-    file = runs.evaluation_file(run_dir, **settings)
-    print(f"{results['recipe']}, {results['setting']}, step {results['step_of_best_validation']}")
+    results = _evaluate(run_dir, protocol)
+    file = runs.evaluation_file(run_dir, protocol)
+    split = "" if results["split"] == "meta_test" else f", {results['split']}"
+    step = results["step_of_best_validation"]
+    print(f"{results['recipe']}, {results['setting']}{split}, step {step}")
     rows = {
-        "return": "mean over the tasks of meta_test",
+        "return": f"mean over the tasks of {results['split']}",
         "inductive": "each query by itself",
         "transductive": "the query set's batch statistics",
         "untrained": "fresh parameters, adapted alike",

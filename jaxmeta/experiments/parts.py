@@ -4,7 +4,7 @@ Nothing asks of which class a part is: it asks the part.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import optax
@@ -13,6 +13,8 @@ from jaxmeta.episodes import Sample
 from jaxmeta.experiments.metric import Metric
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.training import init_state, make_step
+
+Split = Literal["meta_train", "meta_val", "meta_test"]
 
 
 class Samples(NamedTuple):
@@ -47,6 +49,7 @@ class Work(NamedTuple):
     start: Any  # fresh parameters
     key: jax.Array
     n_episodes: int
+    transductive: bool = False  # by that protocol alone
 
 
 class NetConfig(Protocol):
@@ -64,6 +67,11 @@ class Domain(Protocol):
     acts: bool  # whether its tasks are environments to act in
     has_images: bool  # whether an episode can be drawn
     metric: Metric
+    training_fields: tuple[str, ...]  # those that change nothing in an episode of a test
+
+    @property
+    def protocol_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """Which words of a `Protocol` its tests take, and the fields that each of them sets."""
 
     @property
     def n_outputs(self) -> int:
@@ -81,8 +89,8 @@ class Domain(Protocol):
     def make_evaluate(self) -> Callable:
         """`(learner, sample, *, n_episodes, metric) -> score`, for validation."""
 
-    def samples(self) -> Samples:
-        """Loads the data."""
+    def samples(self, tested: Split = "meta_test") -> Samples:
+        """Loads the data; `Samples.meta_test` is of the classes of the split `tested`."""
 
     def results(self, work: Work) -> Mapping[str, Any]:
         """The meta-test: what `evaluation.json` holds of the learner and the floors."""
@@ -101,3 +109,9 @@ class Method(Protocol):
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner on a net and a domain."""
+
+    def tested_after(self, inner_steps: int) -> Any:
+        """The same method with that many inner steps at test; a `ValueError` where it has none."""
+
+    def measured(self, metric: Metric) -> str:
+        """What the number of an episode is, in words: two of other words do not compare."""

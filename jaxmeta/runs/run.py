@@ -12,6 +12,7 @@ import jax
 
 from jaxmeta.experiments.build import Experiment, build
 from jaxmeta.experiments.codec import TYPE, decode, encode
+from jaxmeta.experiments.parts import Split
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, newest_record
 from jaxmeta.runs.fit import Fitted, fit
@@ -141,8 +142,13 @@ class Best(NamedTuple):
     trained: int  # meta-steps done in all
 
 
-def load_best(run_dir: str | Path, recipe: Recipe) -> Best:
+def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") -> Best:
     """Builds the recipe of a run and restores its best parameters by validation.
+
+    Args:
+      run_dir: folder of the run.
+      recipe: that of the run, perhaps with other numbers at test.
+      tested: the split whose classes `Experiment.meta_test` draws from.
 
     Raises:
       FileNotFoundError: the folder holds no validated checkpoint.
@@ -151,7 +157,8 @@ def load_best(run_dir: str | Path, recipe: Recipe) -> Best:
         step, trained = checkpoints.best_step(), checkpoints.last_step()
         if step is None or trained is None:
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-        experiment = build(recipe)
+        samples = None if tested == "meta_test" else recipe.task.samples(tested)
+        experiment = build(recipe, samples)
         key = stream(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
         return Best(experiment, start, checkpoints.restore_best(start), step, trained)
@@ -167,3 +174,8 @@ def versions() -> dict[str, str]:
 def stream(recipe: Recipe, number: int) -> jax.Array:
     """One of the independent streams of a recipe's seed."""
     return jax.random.fold_in(jax.random.key(recipe.outer.seed), number)
+
+
+def test_key(seed: int) -> jax.Array:
+    """The key of the episodes of a meta-test: that of episode i is `fold_in(key, i)`."""
+    return jax.random.fold_in(jax.random.key(seed), META_TEST)

@@ -3,13 +3,14 @@
 import dataclasses
 import itertools
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 
 from jaxmeta import rl
 from jaxmeta.experiments.metric import RETURN
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.in_context import MOST_CONTEXTS, given_context, posterior
 from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environment import Environment
@@ -20,7 +21,8 @@ class _World:
 
     acts = True
     has_images = False
-    has_shots = False
+    protocol_fields: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    training_fields: ClassVar[tuple[str, ...]] = ()
     has_paths = False
     metric = RETURN
     optimum: Any = None  # the best return of an episode, a number; None: not known
@@ -32,8 +34,9 @@ class _World:
     build: Any
     setting: Any
 
-    def samples(self) -> Samples:
+    def samples(self, tested: Split = "meta_test") -> Samples:
         """Random tasks, the same in all splits."""
+        del tested
         sample = self.build().sample
         return Samples(sample, sample, {self.setting: sample})
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
 from jaxmeta import datasets, losses, tasks
 from jaxmeta.experiments.metric import ACCURACY
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.episodes import image_results
 from jaxmeta.training import make_evaluate
 
@@ -84,7 +84,16 @@ class Images(ImageSource):
 
     acts = False
     has_images = True
-    has_shots = True
+    protocol_fields: ClassVar = {
+        "n_way": ("n_way",),
+        "k_shot": ("k_shot",),
+        "q_queries": ("q_queries",),
+        "transductive": (),
+    }
+    training_fields: ClassVar = (
+        *("train_n_way", "train_k_shot", "train_q_queries"),
+        "unlabelled",  # What an episode has beside: labelled images and queries are the same.
+    )
     has_paths = False
     metric = ACCURACY
     loss_fn = staticmethod(optax.softmax_cross_entropy)
@@ -117,8 +126,13 @@ class Images(ImageSource):
         unlabelled = f", {self.unlabelled} unlabelled" if self.unlabelled else ""
         return f"{self.n_way}-way {self.k_shot}-shot{unlabelled}"
 
-    def samples(self) -> Samples:
-        """Loads the data."""
+    @property
+    def short_setting(self) -> str:
+        """As in the names of recipes and files."""
+        return f"{self.n_way}w{self.k_shot}s"
+
+    def samples(self, tested: Split = "meta_test") -> Samples:
+        """Loads the data; the classes of which split are tested can be said."""
         splits = self.splits()
         shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
         meta_train = tasks.episodes(
@@ -132,7 +146,7 @@ class Images(ImageSource):
             tasks.episodes(
                 split, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
             )
-            for split in (splits.meta_val, splits.meta_test)
+            for split in (splits.meta_val, getattr(splits, tested))
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
 

@@ -1,12 +1,14 @@
 """Regression: tasks as frozen dataclasses."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import optax
 
 from jaxmeta import losses, tasks
 from jaxmeta.experiments.metric import SQUARED_ERROR
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.episodes import regression_results
 from jaxmeta.training import make_evaluate
 
@@ -16,7 +18,8 @@ class _Regression:
 
     acts = False
     has_images = False
-    has_shots = False
+    protocol_fields: ClassVar[Mapping[str, tuple[str, ...]]] = {"transductive": ()}
+    training_fields: ClassVar[tuple[str, ...]] = ()
     has_paths = False
     metric = SQUARED_ERROR
     n_outputs = 1
@@ -36,6 +39,13 @@ class _Regression:
 class Sinusoid(_Regression):
     """Regression of `a sin(x - p)`."""
 
+    protocol_fields: ClassVar = {
+        "k_shot": ("test_k_shot",),
+        "q_queries": ("test_q_queries",),
+        "transductive": (),
+    }
+    training_fields: ClassVar = ("k_shot", "q_queries")
+
     k_shot: int = 10
     """support points in training"""
     q_queries: int = 10
@@ -45,8 +55,9 @@ class Sinusoid(_Regression):
     test_q_queries: int = 100
     """query points at test"""
 
-    def samples(self) -> Samples:
-        """Sinusoids, tested at several shots, the recipe's own first."""
+    def samples(self, tested: Split = "meta_test") -> Samples:
+        """Sinusoids, tested at several shots, the recipe's own first; the same in all splits."""
+        del tested
         meta_test = {
             f"{k_shot}-shot": tasks.sinusoid(k_shot=k_shot, q_queries=self.test_q_queries)
             for k_shot in dict.fromkeys([self.test_k_shot, 5, 10, 20])
@@ -62,8 +73,9 @@ class Quadratic(_Regression):
     dimension: int = 10
     """unknowns, and equations"""
 
-    def samples(self) -> Samples:
+    def samples(self, tested: Split = "meta_test") -> Samples:
         """Random problems, the same in all splits."""
+        del tested
         sample = tasks.quadratic(self.dimension)
         return Samples(sample, sample, {f"{self.dimension} unknowns": sample})
 
@@ -72,6 +84,12 @@ class Quadratic(_Regression):
 class GaussianProcess(_Regression):
     """Regression of curves drawn from a Gaussian process."""
 
+    protocol_fields: ClassVar = {
+        "k_shot": ("least_k_shot", "most_k_shot"),
+        "q_queries": ("q_queries",),
+        "transductive": (),
+    }
+
     least_k_shot: int = 3
     """fewest support points"""
     most_k_shot: int = 10
@@ -79,8 +97,10 @@ class GaussianProcess(_Regression):
     q_queries: int = 50
     """query points"""
 
-    def samples(self) -> Samples:
+    def samples(self, tested: Split = "meta_test") -> Samples:
         """Random curves, the same in all splits."""
+        del tested
         shots = (self.least_k_shot, self.most_k_shot)
+        text = f"{shots[0]} to {shots[1]}" if shots[0] < shots[1] else shots[0]
         sample = tasks.gaussian_process(k_shot=shots, q_queries=self.q_queries)
-        return Samples(sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample})
+        return Samples(sample, sample, {f"{text}-shot": sample})

@@ -1,7 +1,8 @@
 """Streams of images whose labels are shown one step late."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import optax
 
@@ -10,7 +11,7 @@ from jaxmeta.datasets import ClassData
 from jaxmeta.episodes import Sample
 from jaxmeta.experiments.domains.images import ImageSource
 from jaxmeta.experiments.metric import ACCURACY
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.streams import make_evaluate_all, memory_trace, stream_results
 
 
@@ -20,7 +21,7 @@ class Streams(ImageSource):
 
     acts = False
     has_images = False
-    has_shots = False
+    training_fields: ClassVar = ("max_turn", "max_shift")
     has_paths = False
     metric = ACCURACY
     n_outputs = 0  # The width of the labels, whatever the learner is told.
@@ -71,10 +72,15 @@ class Streams(ImageSource):
         steps = self.n_way * self.per_class if self.length is None else self.length
         return f"{self.n_way} classes{' as strings' if self.strings else ''}, {steps} steps"
 
-    def samples(self) -> Samples:
-        """Loads the data."""
+    @property
+    def protocol_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """Strings name any number of classes; one-hot labels are as wide as the net's outputs."""
+        return {"n_way": ("n_way",)} if self.strings else {}
+
+    def samples(self, tested: Split = "meta_test") -> Samples:
+        """Loads the data; the classes of which split are tested can be said."""
         splits = self.splits()
-        meta_test = self.sample(splits.meta_test, training=False)
+        meta_test = self.sample(getattr(splits, tested), training=False)
         return Samples(
             self.sample(splits.meta_train, training=True),
             self.sample(splits.meta_val, training=False),

@@ -7,6 +7,7 @@ import optax
 
 import jaxmeta.learners.gradient as gradient
 from jaxmeta import losses
+from jaxmeta.checks import at_least
 from jaxmeta.experiments.methods.method import Method
 from jaxmeta.experiments.parts import Built
 from jaxmeta.inner import rules
@@ -33,6 +34,12 @@ class _InnerLoop(Method):
 
         learner, last = self.build(module, loss_fn, self.inner_steps), self.test_inner_steps
         return Built(learner, after(last), after, range(self.least_inner_steps, last + 1))
+
+    def tested_after(self, inner_steps: int) -> Any:
+        """The same method with that many inner steps at test."""
+        at_least(self.least_inner_steps, inner_steps=inner_steps)
+        changed: Any = self  # A dataclass, as every method is.
+        return dataclasses.replace(changed, test_inner_steps=inner_steps)
 
 
 class _PlainWeights(_InnerLoop):
@@ -163,6 +170,11 @@ class MamlPlusPlus(_InnerLoop):
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner, whose outer optimiser counts the steps until the annealing ends."""
+        if self.test_inner_steps > self.inner_steps:
+            raise ValueError(
+                f"test_inner_steps must be at most the {self.inner_steps} inner steps of training, "
+                f"as every step has rates of its own, got {self.test_inner_steps}."
+            )
         built = super().assemble(net, domain)
         return built._replace(optimiser=lambda outer: gradient.counting_steps(outer.build()))
 

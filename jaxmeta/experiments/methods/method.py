@@ -25,6 +25,17 @@ class Method:
         """The inner rate of a learner that adapts the plain weights of a net; None of others."""
         return None
 
+    def tested_after(self, inner_steps: int) -> Any:
+        """The same with that many inner steps at test, where there is an inner loop."""
+        raise ValueError(
+            f"inner_steps is of learners of episodes with an inner loop, and {type(self).__name__} "
+            f"is none, got {inner_steps}."
+        )
+
+    def measured(self, metric: Any) -> str:
+        """What the number of an episode is, in words."""
+        return metric.name
+
     def extra_results(self, work: Any) -> dict[str, Any]:
         """Results of the meta-test beside those of the domain."""
         return {}

@@ -1,5 +1,6 @@
 """Episodes with a support and a query set: protocols, floors, adaptation."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -13,16 +14,26 @@ from jaxmeta.training import Evaluation, evaluate
 def image_results(work: Work) -> dict[str, Any]:
     """Both protocols, and on the same episodes fresh parameters and the floor of raw pixels."""
     score = _score(work)
-    with warnings.catch_warnings():  # Both are reported, be they the same or not.
-        warnings.filterwarnings("ignore", "transductive=True changed nothing")
-        result = summary(score(work.experiment.at_test, work.params, transductive=True))
-    floor = summary(score(nearest_neighbour(), {}))
-    return _in_order(work, score, {"transductive": result}, {"raw_pixel_nearest_neighbour": floor})
+    both = {}
+    with _both_protocols():
+        if not work.transductive:
+            result = score(work.experiment.at_test, work.params, transductive=True)
+            both["transductive"] = summary(result)
+        floor = summary(score(nearest_neighbour(), {}))
+    return _in_order(work, score, both, {"raw_pixel_nearest_neighbour": floor})
 
 
 def regression_results(work: Work) -> dict[str, Any]:
     """The learner, and on the same episodes fresh parameters."""
     return _in_order(work, _score(work), {}, {})
+
+
+@contextlib.contextmanager
+def _both_protocols():
+    """Says nothing of protocols that give the same numbers, as where both are reported."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "transductive=True changed nothing")
+        yield
 
 
 def summary(result: Evaluation) -> dict[str, Any]:
@@ -35,18 +46,21 @@ def summary(result: Evaluation) -> dict[str, Any]:
 def _score(work):
     sample = next(iter(work.experiment.meta_test.values()))
     score = partial(evaluate, sample=sample, key=work.key, metric=work.experiment.metric)
+    score = partial(score, transductive=work.transductive)
     return partial(score, n_episodes=work.n_episodes)
 
 
 def _in_order(work, score, protocols, floors):
     experiment = work.experiment
-    results: dict[str, Any] = {"inductive": summary(score(experiment.at_test, work.params))}
+    main = "transductive" if work.transductive else "inductive"
+    results: dict[str, Any] = {main: summary(score(experiment.at_test, work.params))}
     results |= protocols
-    results["untrained"] = summary(score(experiment.at_test, work.start))
-    results |= floors | work.recipe.learner.extra_results(work)
-    if experiment.inner_steps:
-        few = min(work.n_episodes, work.recipe.curve_episodes)
-        results["adaptation"] = _adaptation(work, partial(score, n_episodes=few))
+    with _both_protocols():
+        results["untrained"] = summary(score(experiment.at_test, work.start))
+        results |= floors | work.recipe.learner.extra_results(work)
+        if experiment.inner_steps:
+            few = min(work.n_episodes, work.recipe.curve_episodes)
+            results["adaptation"] = _adaptation(work, partial(score, n_episodes=few))
     return results
 
 
