@@ -19,7 +19,8 @@ Meta-learning experiments from published recipes.
 
   jaxmeta recipes                 the recipes: paper, setting, published number
   jaxmeta train RECIPE            train, evaluate and draw; any field can be set
-  jaxmeta evaluate RUN            meta-test a run again
+  jaxmeta evaluate RUN            meta-test a run again, by any protocol
+  jaxmeta compare RUN RUN ...     test runs on the same episodes: differences with p-values
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
   jaxmeta replay RUN --step N     run one training step again, every operation checked
@@ -36,6 +37,7 @@ To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
 # Each is `main` of the module of its name, imported when it is called.
 COMMANDS = (
     "analyse",
+    "compare",
     "evaluate",
     "export",
     "fit",

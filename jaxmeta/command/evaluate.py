@@ -23,7 +23,9 @@ class EvaluateOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """folder of the run"""
-    protocol: Annotated[Protocol, tyro.conf.arg(name="")] = Protocol()
+    protocol: Annotated[Protocol, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Protocol
+    )
     json: bool = False
     """print the result as JSON and nothing else, and draw nothing"""
 

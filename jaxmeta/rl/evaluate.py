@@ -23,6 +23,7 @@ class Returns(NamedTuple):
     per_task: np.ndarray  # [n_tasks, K] float64
     at: np.ndarray  # [K], mean return after k inner steps, or of episode k of a trial
     at_interval: np.ndarray  # [K], half widths of the 95% intervals of `at`; NaN for one
+    per_episode: np.ndarray  # [n_tasks] float64, the metric of each task
 
 
 def last(returns: jax.Array) -> jax.Array:
@@ -93,7 +94,7 @@ def make_evaluate_returns(
             intervals = half_width(jnp.std(per_task, 0), n_episodes)
             mean, at = jnp.mean(values), jnp.mean(per_task, 0)
             # Inside a program the fields are JAX's arrays, where everybody else reads floats.
-            return Returns(mean, interval, per_task, at, intervals)  # type: ignore[arg-type]
+            return Returns(mean, interval, per_task, at, intervals, values)  # type: ignore[arg-type]
         # Many results are added up.
         values, per_task = np.asarray(values, np.float64), np.asarray(per_task, np.float64)
         if not np.isfinite(per_task).all():
@@ -105,6 +106,7 @@ def make_evaluate_returns(
             per_task,
             per_task.mean(0),
             half_width(per_task.std(0), n_episodes),
+            values,
         )
 
     return run

@@ -2,6 +2,7 @@
 
 from jaxmeta.runs.analyse import Analysis, analyse_run
 from jaxmeta.runs.checkpoints import restore, save
+from jaxmeta.runs.compare import Comparison, compare
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.meta_test import MEMORY_TRACE, evaluate_run, evaluation_file
 from jaxmeta.runs.metrics import read_metrics
@@ -16,6 +17,7 @@ __all__ = [
     "MEMORY_TRACE",
     "Analysis",
     "AttentionView",
+    "Comparison",
     "EpisodeView",
     "Fitted",
     "Look",
@@ -23,6 +25,7 @@ __all__ = [
     "Replay",
     "analyse_run",
     "attention_of_run",
+    "compare",
     "episode_of_run",
     "evaluate_run",
     "evaluation_file",

@@ -22,6 +22,7 @@ class StreamEvaluation(NamedTuple):
     by_presentation_interval: np.ndarray  # [P], half widths of the 95% intervals; NaN for one
     mean: float  # over all steps
     interval: float  # NaN for one stream
+    per_episode: np.ndarray  # [n_episodes] float64, over the steps of each stream
 
 
 def evaluate_stream(
@@ -98,12 +99,16 @@ def make_evaluate_stream(
         if isinstance(right, jax.core.Tracer):
             right = jnp.where(is_finite[:, None], right, jnp.nan)
             means, intervals = _ratios(jnp, steps, right)
-            return StreamEvaluation(means[:-1], intervals[:-1], means[-1], intervals[-1])
+            each = right[:, -1] / jnp.maximum(steps[:, -1], 1)
+            return StreamEvaluation(means[:-1], intervals[:-1], means[-1], intervals[-1], each)
         if not np.asarray(is_finite).all():
             episode = int(np.flatnonzero(~np.asarray(is_finite))[0])
             raise FloatingPointError(f"the predictions of stream {episode} are not finite.")
-        means, intervals = _ratios(np, np.asarray(steps), np.asarray(right))
-        return StreamEvaluation(means[:-1], intervals[:-1], float(means[-1]), float(intervals[-1]))
+        steps, right = np.asarray(steps), np.asarray(right)
+        means, intervals = _ratios(np, steps, right)
+        each = right[:, -1] / np.maximum(steps[:, -1], 1)
+        of_all = float(means[-1]), float(intervals[-1])
+        return StreamEvaluation(means[:-1], intervals[:-1], *of_all, each)
 
     return run
 

@@ -218,8 +218,8 @@ def test_recipes_lists_all(capsys):
     [
         (
             ["sing"],
-            "unknown command 'sing'; one of analyse, evaluate, export, fit, plot, predict, "
-            "recipes, replay, train",
+            "unknown command 'sing'; one of analyse, compare, evaluate, export, fit, plot, "
+            "predict, recipes, replay, train",
         ),
         (["train"], "name a recipe"),
         (["train", "maml"], "unknown recipe 'maml'"),

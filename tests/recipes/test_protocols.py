@@ -107,13 +107,13 @@ def test_methods_say_what_inner_steps_they_take():
 
     assert at("glyphs-maml-5w1s", k_shot=2, q_queries=3).task.short_setting == "5w2s"
     assert at("glyphs-maml-plus-plus-5w1s", inner_steps=2).learner.test_inner_steps == 2
-    with pytest.raises(ValueError, match="at most the 3 inner steps of training, .* got 6"):
+    with pytest.raises(ValueError, match=r"at most the 3 inner steps of training, .* got 6"):
         experiments.build(at("glyphs-maml-plus-plus-5w1s", inner_steps=6))
     with pytest.raises(ValueError, match="inner_steps must be >= 1, got 0"):
         at("glyphs-maml-plus-plus-5w1s", inner_steps=0)
     with pytest.raises(ValueError, match="with an inner loop, and Prototypical is none, got 3"):
         at("omniglot-prototypical-5w1s", inner_steps=3)
-    with pytest.raises(ValueError, match="n_way must be 5, .* got 20"):
+    with pytest.raises(ValueError, match=r"n_way must be 5, .* got 20"):
         at("glyphs-maml-5w1s", n_way=20)
     with pytest.raises(ValueError, match="transductive is True, and episodes of Bandits"):
         at("bandit-rl2-5a10", transductive=True)
