@@ -18,7 +18,8 @@ usage: jaxmeta COMMAND ...
 Meta-learning experiments from published recipes.
 
   jaxmeta recipes                 the recipes: paper, setting, published number
-  jaxmeta train RECIPE            train, evaluate and draw; any field can be set
+  jaxmeta train RECIPE            train, evaluate and draw; any field can be set; with --seeds
+                                  and --sweep a grid of runs
   jaxmeta evaluate RUN            meta-test a run again, by any protocol
   jaxmeta compare RUN RUN ...     test runs on the same episodes: differences with p-values
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture

@@ -8,8 +8,8 @@ from pathlib import Path
 import tyro
 
 from jaxmeta import experiments, recipes, runs
+from jaxmeta.command import grid, supervisor
 from jaxmeta.command import recipes as recipe_table
-from jaxmeta.command import supervisor
 from jaxmeta.command.evaluate import test
 from jaxmeta.training.processes import is_first, join
 
@@ -29,6 +29,10 @@ class TrainOptions:
     """number of this process, with host:port"""
     processes: int | None = None
     """how many processes there are, with host:port"""
+    seeds: tuple[int, ...] = ()
+    """train once with each of these seeds, each in a folder of its own; empty: with --seed"""
+    sweep: tuple[str, ...] = ()
+    """train with each of several values, such as learner.inner_lr=0.01,0.03; several: a grid"""
 
 
 def train_options(name: str, arguments: Sequence[str]) -> TrainOptions:
@@ -59,6 +63,14 @@ def main(arguments: Sequence[str]) -> None:
     if options.distributed is not None and not supervisor.is_supervised():
         sys.exit(supervisor.supervise(["train", *arguments]))
     experiments.use_all_cores()
+    if options.seeds or options.sweep:
+        if options.distributed is not None:
+            raise ValueError("a grid of --seeds and --sweep trains in one process.")
+        words = {"seeds": options.seeds, "sweep": options.sweep, "resume": options.resume}
+        is_complete = grid.train(name, options.recipe, options.run_dir, **words)
+        if not is_complete:
+            _say_how_to_go_on("Stopped", arguments)
+        return
     if options.distributed is not None:
         join(options.distributed, options.process, options.processes)
     if options.resume and is_first() and not options.run_dir.exists():
@@ -67,15 +79,18 @@ def main(arguments: Sequence[str]) -> None:
     if not is_first():  # The first one says and tests.
         sys.exit(0 if fitted.is_complete else 130)
     if not fitted.is_complete:
-        print(
-            f"Stopped at step {int(fitted.state.step)}, all saved. To go on, the same command with "
-            f"--resume:\n  jaxmeta train {' '.join(arguments)} --resume".replace(
-                " --resume --resume", " --resume"
-            )
-        )
-        sys.exit(130)
+        _say_how_to_go_on(f"Stopped at step {int(fitted.state.step)}", arguments)
     try:
         test(options.run_dir)
     except KeyboardInterrupt:
         print(f"Trained, not yet tested. To test:\n  jaxmeta evaluate {options.run_dir}")
         raise
+
+
+def _say_how_to_go_on(what, arguments):
+    again = " ".join(word for word in arguments if word != "--resume")
+    print(
+        f"{what}, all saved. To go on, the same command with --resume:\n"
+        f"  jaxmeta train {again} --resume"
+    )
+    sys.exit(130)

@@ -106,6 +106,7 @@ class Method(Protocol):
     any_way: bool  # whether one learner takes any number of classes
     analysed_lr: float | None  # inner rate of one that adapts the plain weights of a net
     is_second_order: bool  # whether the meta-gradient is the derivative of the loss
+    traced_fields: tuple[str, ...]  # floats that may be values of a trace, as in a sweep at once
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner on a net and a domain."""

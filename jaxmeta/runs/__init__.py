@@ -4,6 +4,7 @@ from jaxmeta.runs.analyse import Analysis, analyse_run
 from jaxmeta.runs.checkpoints import restore, save
 from jaxmeta.runs.compare import Comparison, compare
 from jaxmeta.runs.fit import Fitted, fit
+from jaxmeta.runs.grid import GRID, TABLE, Grid, OverSeeds, Setting, over_seeds, train_grid
 from jaxmeta.runs.meta_test import MEMORY_TRACE, evaluate_run, evaluation_file
 from jaxmeta.runs.metrics import read_metrics
 from jaxmeta.runs.replay import Replay, replay_run
@@ -14,15 +15,20 @@ from jaxmeta.runs.views.look import Look, look_run
 from jaxmeta.runs.views.paths import Paths, paths_of_run
 
 __all__ = [
+    "GRID",
     "MEMORY_TRACE",
+    "TABLE",
     "Analysis",
     "AttentionView",
     "Comparison",
     "EpisodeView",
     "Fitted",
+    "Grid",
     "Look",
+    "OverSeeds",
     "Paths",
     "Replay",
+    "Setting",
     "analyse_run",
     "attention_of_run",
     "compare",
@@ -32,6 +38,7 @@ __all__ = [
     "fit",
     "has_images",
     "look_run",
+    "over_seeds",
     "paths_of_run",
     "read_config",
     "read_metrics",
@@ -39,4 +46,5 @@ __all__ = [
     "restore",
     "save",
     "train",
+    "train_grid",
 ]

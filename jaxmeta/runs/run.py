@@ -37,18 +37,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
         other fields; names them.
     """
-    run_dir = Path(run_dir)
-    config = _config_before(run_dir) if resume else None
-    if config is None:
-        config = {"recipe": name, "fields": encode(recipe), "versions": versions()}
-    else:
-        before = _parse(config)
-        _compare(run_dir, before, (name, recipe))
-        recipe = dataclasses.replace(recipe, **{text: getattr(before[1], text) for text in TEXTS})
-        # In the words it has: another release may have other fields.
-        fields = config["fields"]
-        longer = {**fields["outer"], "steps": recipe.outer.steps}
-        config = {**config, "fields": {**fields, "outer": longer}}
+    recipe, config = config_of(name, recipe, Path(run_dir), resume=resume)
     experiment = build(recipe)
     outer = recipe.outer
     return fit(
@@ -68,6 +57,26 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
         make_step=experiment.make_step,
         init_state=experiment.init_state,
     )
+
+
+def config_of(
+    name: str, recipe: Recipe, run_dir: Path, *, resume: bool
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe as a run has it, and what its `config.json` is to hold.
+
+    Raises:
+      ValueError: the run to be resumed is of another recipe or other fields; names them.
+    """
+    config = _config_before(run_dir) if resume else None
+    if config is None:
+        return recipe, {"recipe": name, "fields": encode(recipe), "versions": versions()}
+    before = _parse(config)
+    _compare(run_dir, before, (name, recipe))
+    recipe = dataclasses.replace(recipe, **{text: getattr(before[1], text) for text in TEXTS})
+    # In the words it has: another release may have other fields.
+    fields = config["fields"]
+    longer = {**fields["outer"], "steps": recipe.outer.steps}
+    return recipe, {**config, "fields": {**fields, "outer": longer}}
 
 
 def read_config(run_dir: str | Path) -> tuple[str, Recipe]:

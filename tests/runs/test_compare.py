@@ -116,7 +116,7 @@ def test_the_command_prints_and_writes(sinusoids, tmp_path, capsys, monkeypatch)
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads((tmp_path / "table.json").read_text())
     assert len(found["differences"]) == 3 and "per_episode" not in found["runs"][0]
-    rows = list(csv.DictReader((tmp_path / "table.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert [row["second"] for row in rows] == ["", "", "", "b", "c", "c"]
     assert float(rows[3]["mean"]) == found["differences"][0]["mean"]
     tex = (tmp_path / "table.tex").read_text()

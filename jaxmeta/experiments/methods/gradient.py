@@ -1,7 +1,7 @@
 """The learner's part of a recipe: one frozen dataclass per method."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
@@ -56,6 +56,8 @@ class _PlainWeights(_InnerLoop):
 @dataclasses.dataclass(frozen=True)
 class Maml(_PlainWeights):
     """MAML; FOMAML with `derivative="first_order"`."""
+
+    traced_fields: ClassVar = ("inner_lr",)
 
     inner_lr: float = 0.01
     """step size of the inner loop"""
@@ -155,6 +157,8 @@ class Reptile(_PlainWeights):
 class MamlPlusPlus(_InnerLoop):
     """MAML++; as many inner steps at test as in training."""
 
+    traced_fields: ClassVar = ("inner_lr",)
+
     inner_lr: float = 0.1
     """where every learned rate starts"""
     inner_steps: int = 5
@@ -193,6 +197,8 @@ class MamlPlusPlus(_InnerLoop):
 @dataclasses.dataclass(frozen=True)
 class Cavia(_InnerLoop):
     """CAVIA."""
+
+    traced_fields: ClassVar = ("inner_lr",)
 
     context_size: int = 100
     """numbers in the context"""
