@@ -50,7 +50,7 @@ FLOORS = [
     {"net"},
     {"batch_statistics", "doors"},
     {"learner"},
-    {"checks"},
+    {"checks", "trees"},
 ]
 
 

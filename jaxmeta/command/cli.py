@@ -24,6 +24,7 @@ Meta-learning experiments from published recipes.
   jaxmeta compare RUN RUN ...     test runs on the same episodes: differences with p-values
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
+  jaxmeta publish RUN DIR         keep results and parameters where anyone can test them again
   jaxmeta replay RUN --step N     run one training step again, every operation checked
 
   jaxmeta predict --support DIR --query DIR    classify pictures by a few of each class
@@ -44,6 +45,7 @@ COMMANDS = (
     "fit",
     "plot",
     "predict",
+    "publish",
     "recipes",
     "replay",
     "train",

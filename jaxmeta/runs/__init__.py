@@ -5,8 +5,10 @@ from jaxmeta.runs.checkpoints import restore, save
 from jaxmeta.runs.compare import Comparison, compare
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.grid import GRID, TABLE, Grid, OverSeeds, Setting, over_seeds, train_grid
-from jaxmeta.runs.meta_test import MEMORY_TRACE, evaluate_run, evaluation_file
+from jaxmeta.runs.meta_test import AGAIN, MEMORY_TRACE, evaluate_run, evaluation_file
 from jaxmeta.runs.metrics import read_metrics
+from jaxmeta.runs.parameters import PARAMS
+from jaxmeta.runs.publish import publish
 from jaxmeta.runs.replay import Replay, replay_run
 from jaxmeta.runs.run import read_config, train
 from jaxmeta.runs.views.attention import AttentionView, attention_of_run
@@ -15,8 +17,10 @@ from jaxmeta.runs.views.look import Look, look_run
 from jaxmeta.runs.views.paths import Paths, paths_of_run
 
 __all__ = [
+    "AGAIN",
     "GRID",
     "MEMORY_TRACE",
+    "PARAMS",
     "TABLE",
     "Analysis",
     "AttentionView",
@@ -40,6 +44,7 @@ __all__ = [
     "look_run",
     "over_seeds",
     "paths_of_run",
+    "publish",
     "read_config",
     "read_metrics",
     "replay_run",

@@ -12,8 +12,9 @@ import numpy as np
 
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, write_json
-from jaxmeta.runs.meta_test import OWN, evaluate_run
+from jaxmeta.runs.meta_test import evaluate_run
 from jaxmeta.runs.metrics import read_metrics
+from jaxmeta.runs.parameters import OWN
 from jaxmeta.runs.run import TEXTS, read_config, train, versions
 from jaxmeta.runs.sweep import SEED, Cell, cells, with_field
 from jaxmeta.runs.together import traced_paths, train_together

@@ -9,10 +9,11 @@ from jaxmeta.experiments.protocol import Protocol, name_of, tested
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import write_json
 from jaxmeta.runs.folder import read_seconds
+from jaxmeta.runs.parameters import OWN, SHA256, content_of, is_published, sha256
 from jaxmeta.runs.run import load_best, read_config, test_key, versions
 
 MEMORY_TRACE = "memory.json"
-OWN = "evaluation.json"  # of the recipe's own protocol
+AGAIN = "evaluation-again.json"  # of published results, which are never replaced
 
 
 def evaluate_run(
@@ -79,6 +80,7 @@ def evaluate_run(
         "n_episodes": n_episodes,
         "seed_of_episodes": seed,
         "split": split,
+        SHA256: sha256(content_of(params)),
         "versions": versions(),
     }
     work = Work(
@@ -97,13 +99,16 @@ def evaluate_run(
 def evaluation_file(run_dir: str | Path, protocol: Protocol = Protocol()) -> Path:
     """Where `evaluate_run` of a protocol writes: each has a file of its own.
 
+    The recipe's own test of published results is `evaluation-again.json`, beside the published one.
+
     Raises:
       FileNotFoundError: the folder holds no run.
       ValueError: the run does not take the protocol.
     """
     _, recipe = read_config(run_dir)
     name = name_of(recipe, protocol)
-    return Path(run_dir) / (f"evaluation-{name}.json" if name else OWN)
+    own = AGAIN if is_published(run_dir) else OWN
+    return Path(run_dir) / (f"evaluation-{name}.json" if name else own)
 
 
 def _published(name, own, recipe, protocol, known):

@@ -17,6 +17,7 @@ from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, newest_record
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
+from jaxmeta.runs.parameters import is_published, read_params
 from jaxmeta.runs.settings import config_differences
 from jaxmeta.runs.untagged import tagged
 from jaxmeta.training import init_state
@@ -159,17 +160,24 @@ def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") 
       recipe: that of the run, perhaps with other numbers at test.
       tested: the split whose classes `Experiment.meta_test` draws from.
 
+    Of a folder that `publish` wrote they are read from its one file.
+
     Raises:
       FileNotFoundError: the folder holds no validated checkpoint.
+      ValueError: they are damaged, or not those that the evaluation in the folder names.
     """
+    run_dir = Path(run_dir)
     with closing(Checkpoints(run_dir)) as checkpoints:
         step, trained = checkpoints.best_step(), checkpoints.last_step()
-        if step is None or trained is None:
+        kept = is_published(run_dir)
+        if (step is None or trained is None) and not kept:
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
         samples = None if tested == "meta_test" else recipe.task.samples(tested)
         experiment = build(recipe, samples)
         key = stream(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
+        if kept:
+            return Best(experiment, start, *read_params(run_dir, start))
         return Best(experiment, start, checkpoints.restore_best(start), step, trained)
 
 

@@ -219,7 +219,7 @@ def test_recipes_lists_all(capsys):
         (
             ["sing"],
             "unknown command 'sing'; one of analyse, compare, evaluate, export, fit, plot, "
-            "predict, recipes, replay, train",
+            "predict, publish, recipes, replay, train",
         ),
         (["train"], "name a recipe"),
         (["train", "maml"], "unknown recipe 'maml'"),
