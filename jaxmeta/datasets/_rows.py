@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,23 +11,9 @@ from jaxmeta.checks import at_least
 from jaxmeta.datasets._class_data import ClassData
 from jaxmeta.datasets._class_folders import class_folders, split_folders
 from jaxmeta.datasets._pictures import picture
+from jaxmeta.datasets._row_source import Rows
 
 INDEX, ROWS = "index.json", "rows.array_record"
-
-
-class Rows(Protocol):
-    """Rows of several classes, those of a class adjacent, each read when it is asked for."""
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Rows of each class, in order."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-
-    def __getitem__(self, row: int, /) -> np.ndarray:
-        """One row: an image `[H, W, C]` uint8, or `[*X]` of another dtype as it is."""
 
 
 class _ImageFiles(NamedTuple):

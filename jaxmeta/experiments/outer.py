@@ -39,9 +39,15 @@ class Outer:
 
     def check(self) -> None:
         """Raises a `ValueError` that names a count below 1."""
-        counts = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
-        counts += ("validation_episodes", "halve_every")
-        at_least(1, **{name: getattr(self, name) for name in counts})
+        at_least(
+            1,
+            steps=self.steps,
+            meta_batch_size=self.meta_batch_size,
+            steps_per_call=self.steps_per_call,
+            validate_every=self.validate_every,
+            validation_episodes=self.validation_episodes,
+            halve_every=self.halve_every,
+        )
 
     def build(self) -> optax.GradientTransformation:
         """The optax transformation.
