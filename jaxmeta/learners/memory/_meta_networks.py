@@ -22,9 +22,10 @@ from jaxmeta.checks import at_least
 from jaxmeta.inner.rules import log_and_sign
 from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
-from jaxmeta.losses import LossFn, among, is_labelled, per_example, query_loss
+from jaxmeta.losses import LossFn, among, per_example, query_loss
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import is_labelled
 
 N_GRADIENTS = 5  # as in the released code
 FIRST_SCALE = 0.01

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.learner import Examples, Learner
-from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
+from jaxmeta.losses import among, check_outputs, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import relation_head
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support, is_labelled
 
 
 class RelationParams(NamedTuple):
@@ -75,12 +76,11 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
     def adapt(params, key, support):
         del key  # Sums need no randomness.
         embedded, of_embed = embed.observe(params.embed, support)
-        is_counted, present = is_labelled(support), is_present(support)
-        sums = _class_sums(embedded, class_labels(support))
-        pairs = (is_counted[:, None] & present).ravel()
-        rows = Examples(embedded, support.y)
-        _, of_compare = head.observe(params.compare, rows, sums, pairs)
-        return ClassMaps(sums, present, RelationParams(of_embed, of_compare))
+        rows = class_support(support)
+        sums = _class_sums(embedded, rows.y)
+        pairs = (rows.is_labelled[:, None] & rows.is_present).ravel()
+        _, of_compare = head.observe(params.compare, Examples(embedded, rows.y), sums, pairs)
+        return ClassMaps(sums, rows.is_present, RelationParams(of_embed, of_compare))
 
     def predict(params, adapted, x):
         statistics = adapted.statistics

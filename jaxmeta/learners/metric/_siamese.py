@@ -19,9 +19,10 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._log_means import log_means
-from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
+from jaxmeta.losses import among, check_outputs, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support, is_labelled
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
 
@@ -78,7 +79,7 @@ def siamese(embed: NetLike) -> Learner:
     def adapt(params, key, support):
         del key  # Pairs need no randomness.
         embedded, statistics = embed.observe(params.embed, support)
-        return Twins(embedded, class_labels(support), statistics)
+        return Twins(embedded, class_support(support).y, statistics)
 
     def pair_scores(params, adapted, x):
         """Log-odds `[M, S]` that each query and each support row are of one class."""
