@@ -128,9 +128,7 @@ def test_a_run_stopped_and_resumed_ends_the_same(tmp_path):
         "checkpoint_every": 2,
         "make_step": update,
         "show_progress": False,
-        "validation": Validation(
-            BANDIT.sample, 2, 6, metric=jnp.sum, make_evaluate=rl.make_evaluate_returns
-        ),
+        "validation": Validation(BANDIT.sample, 2, 6, score=rl.acting(jnp.sum)),
     }
     whole = fit(agent, tx, BANDIT.sample, steps=4, run_dir=tmp_path / "whole", **settings)
     fit(agent, tx, BANDIT.sample, steps=2, run_dir=tmp_path / "parts", **settings)

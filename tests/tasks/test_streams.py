@@ -6,7 +6,7 @@ from test_tasks import corners, numbered
 
 from jaxmeta import losses, tasks
 from jaxmeta.learners.memory import nearest_seen
-from jaxmeta.training import evaluate_stream, make_evaluate_stream
+from jaxmeta.training import make_evaluate, online
 
 
 def test_a_stream_holds_what_it_promises():
@@ -84,24 +84,27 @@ def test_accuracy_by_presentation():
     data = numbered([6] * 5)
     data.images[:, 0, -1] = 0
     sample = tasks.streams(data, n_way=3, per_class=4)
-    result = evaluate_stream(
-        nearest_seen(), {}, sample, n_episodes=50, key=jax.random.key(0), n_presentations=4
-    )
-    np.testing.assert_array_equal(result.by_presentation[1:], 1)
+    run = make_evaluate(nearest_seen(), sample, n_episodes=50, score=online(4))
+    result = run({}, jax.random.key(0))
+    np.testing.assert_array_equal(result.curve[1:], 1)
     # The very first row has no neighbour: zeros, whose first place wins, right one time in three.
     # Later first presentations copy another class.
-    assert 0 < result.by_presentation[0] < 0.3
-    np.testing.assert_allclose(result.mean, (result.by_presentation[0] + 3) / 4, rtol=1e-6)
-    assert result.interval > 0 and (result.by_presentation_interval[1:] == 0).all()
-    run = make_evaluate_stream(nearest_seen(), sample, n_episodes=50, n_presentations=4)
-    for value, inside in zip(result, jax.jit(run)({}, jax.random.key(0)), strict=True):
+    assert 0 < result.curve[0] < 0.3
+    np.testing.assert_allclose(result.mean, (result.curve[0] + 3) / 4, rtol=1e-6)
+    assert result.interval > 0 and (result.curve_interval[1:] == 0).all()
+    # Every class comes at each presentation, so the share of a stream is that of its classes.
+    assert result.curves.shape == (50, 4) and (result.curves[:, 1:] == 1).all()
+    np.testing.assert_allclose(result.curves[:, 0].mean(), result.curve[0], rtol=1e-12)
+    np.testing.assert_allclose(result.per_episode, result.curves.mean(1), rtol=1e-12)
+    within = jax.jit(run)({}, jax.random.key(0))
+    for value, inside in zip(*map(jax.tree.leaves, (result, within)), strict=True):
         np.testing.assert_allclose(inside, value, rtol=1e-5, atol=1e-6)
 
 
 def test_of_one_stream_no_interval_is_known():
     sample = tasks.streams(numbered([6] * 5), n_way=3, per_class=4)
-    run = make_evaluate_stream(nearest_seen(), sample, n_episodes=1, n_presentations=4)
+    run = make_evaluate(nearest_seen(), sample, n_episodes=1, score=online(4))
     for result in (run({}, jax.random.key(0)), jax.jit(run)({}, jax.random.key(0))):
         assert np.isnan(result.interval) and np.isfinite(result.mean)
-        assert np.isnan(result.by_presentation_interval).all()
-        assert result.by_presentation_interval.shape == (4,)
+        assert np.isnan(result.curve_interval).all()
+        assert result.curve_interval.shape == (4,)
