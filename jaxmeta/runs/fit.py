@@ -26,7 +26,7 @@ from rich.text import Text
 
 from jaxmeta.checks import at_least
 from jaxmeta.episodes import Sample
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Trainable
 from jaxmeta.runs.folder import RunFolder
 from jaxmeta.runs.settings import describe
 from jaxmeta.training.evaluate import make_evaluate
@@ -58,7 +58,7 @@ def split_key(key: jax.Array) -> Keys:
 
 
 def fit(
-    learner: Learner,
+    learner: Trainable,
     tx: optax.GradientTransformation,
     sample: Sample,
     *,

@@ -9,13 +9,14 @@ import numpy as np
 
 from jaxmeta.checks import at_least
 from jaxmeta.doors import check_key, check_params, check_sample
+from jaxmeta.learner import Trainable
 from jaxmeta.training.intervals import Ci, estimator, is_traced
 from jaxmeta.training.scores import Evaluation, Score, chosen
 from jaxmeta.training.tracing import jit_passing_constants
 
 
 def evaluate(
-    learner: Any,
+    learner: Trainable,
     params: Any,
     sample: Callable[[jax.Array], Any],
     *,
@@ -81,7 +82,7 @@ def evaluate(
 
 
 def make_evaluate(
-    learner: Any,
+    learner: Trainable,
     sample: Callable[[jax.Array], Any],
     *,
     n_episodes: int,

@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxmeta import losses
 from jaxmeta.checks import at_least
-from jaxmeta.doors import check_episode, check_learner
-from jaxmeta.learner import check_classes
+from jaxmeta.doors import check_learner
+from jaxmeta.learner import check_classes, check_episode
 from jaxmeta.losses import accuracy, wide
 from jaxmeta.padding import zeroed
 from jaxmeta.training.intervals import Estimator, is_traced

@@ -1,9 +1,10 @@
 """How a run measures its progress."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxmeta.episodes import Sample
+from jaxmeta.learner import Trainable
 from jaxmeta.training.scores import Score
 
 
@@ -15,5 +16,5 @@ class Validation(NamedTuple):
     n_episodes: int
     metric: Callable | None = None  # short for score=few_shot(metric), as in `evaluate`
     is_better: Callable[[float, float], bool] = float.__gt__  # (new, best so far)
-    learner: Any = None  # evaluated in place of the one trained, same parameters
+    learner: Trainable | None = None  # evaluated in place of the one trained, same parameters
     score: Score | None = None  # what is measured, as in `evaluate`; None: few_shot()
