@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
-from jaxmeta.learner import Episode, Examples, Learner, Trainable, make_episode
+from jaxmeta.learner import Episode, Examples, Learner, Stream, Trainable, make_episode
 from jaxmeta.learners.gradient import (
     anil,
     cavia,
@@ -46,6 +46,7 @@ __all__ = [
     "FewShotRegressor",
     "Learner",
     "Net",
+    "Stream",
     "Trainable",
     "analysis",
     "anil",

@@ -349,7 +349,7 @@ def read_run(run_dir: str | Path) -> RunLearner:
     best = load_best(run_dir, recipe)
     sample = next(iter(best.experiment.meta_test.values()))
     episode = jax.eval_shape(sample, jax.random.key(0))
-    if not isinstance(episode, Episode) or len(episode.support.x) == 0:
+    if not isinstance(episode, Episode):
         raise ValueError(f"{run_dir}, a run of {name}, is not one of few-shot episodes.")
     support = episode.support
     rows, *shape = support.x.shape

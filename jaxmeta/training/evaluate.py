@@ -43,8 +43,8 @@ def evaluate(
     Args:
       learner: any learner; for `rl.acting` and `rl.likelihood` any agent.
       params: its meta-parameters.
-      sample: `key -> Episode`, jittable; of streams (`tasks.streams`) for `online`, of tasks for
-        agents.
+      sample: `key -> Episode`, jittable; `key -> Stream` (`tasks.streams`) for `online`, `key ->
+        task` for agents.
       n_episodes: number of episodes; of one the interval is not known, and is NaN.
       key: seed of the episodes.
       transductive: False tests `jaxmeta.one_query_at_a_time(learner)`: batch statistics come from

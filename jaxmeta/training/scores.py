@@ -14,7 +14,7 @@ import numpy as np
 from jaxmeta import losses
 from jaxmeta.checks import at_least
 from jaxmeta.doors import check_learner
-from jaxmeta.learner import check_classes, check_episode
+from jaxmeta.learner import Examples, check_classes, check_episode, check_stream
 from jaxmeta.losses import accuracy, wide
 from jaxmeta.padding import zeroed
 from jaxmeta.training.intervals import Estimator, is_traced
@@ -138,15 +138,16 @@ def online(n_presentations: int = 10, is_right: Callable = losses.is_right) -> S
         check_learner(learner)
         refuse_transductive("online", transductive)
 
-        def numbers(params, key, episode):
-            check_episode(episode)
-            _, outputs = learner.loss(params, key, episode)
-            number = losses.presentations(episode.query)
+        def numbers(params, key, stream):
+            check_stream(stream)
+            _, outputs = learner.loss(params, key, stream)
+            rows = Examples(*stream)
+            number = losses.presentations(rows)
             belongs = number == jnp.arange(1, n_presentations + 1)[:, None]
             belongs = jnp.concatenate([belongs, number[None] > 0])  # [K + 1, T]
-            right = belongs & is_right(outputs, episode.query.y)
+            right = belongs & is_right(outputs, rows.y)
             is_finite = jnp.all(jnp.isfinite(outputs))
-            sums = pooled(outputs, episode.query)
+            sums = pooled(outputs, rows)
             return _Online(belongs.sum(1), right.sum(1), is_finite, sums)
 
         return numbers

@@ -58,7 +58,7 @@ def init_state(
       key: seed of the parameters.
       learner: any learner or agent.
       tx: outer optimiser.
-      sample: `key -> Episode`, or of an agent `key -> task`.
+      sample: `key -> Episode`, or `key -> Stream`, or of an agent `key -> task`.
 
     Raises:
       ValueError: an episode's labels are not rows.
@@ -106,7 +106,8 @@ def make_step(
         `rl.imitation()` are the updates made for agents.
       tx: outer optimiser.
       sample: `key -> Episode`, jittable; or `Loaded` episodes, of which step t takes those from
-        `t * meta_batch_size` on. Of an agent `key -> task`.
+        `t * meta_batch_size` on. For learners such as `mann` `key -> Stream`, for an agent `key ->
+        task`.
       meta_batch_size: tasks per meta-step.
       steps_per_call: meta-steps in one call, in one `lax.scan`.
       tasks_at_once: the task axis. None batches all tasks by `vmap` (fastest for MLPs and on

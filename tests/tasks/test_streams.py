@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_tasks import corners, numbered
 
-from jaxmeta import losses, tasks
+from jaxmeta import Stream, losses, tasks
 from jaxmeta.learners.memory import nearest_seen
 from jaxmeta.training import make_evaluate, online
 
@@ -14,19 +14,18 @@ def test_a_stream_holds_what_it_promises():
     sample = jax.jit(tasks.streams(data, n_way=3, per_class=4, rotations=True))
     orders = set()
     for seed in range(10):
-        episode = sample(jax.random.key(seed))
-        assert episode.support.x.shape == (0, 3, 3, 1) and episode.support.y.shape == (0, 3)
-        query = episode.query
-        assert query.x.shape == (12, 3, 3, 1) and query.y.shape == (12, 3)
-        found = corners(query.x)
-        labels = np.asarray(query.y).argmax(axis=1)
+        stream = sample(jax.random.key(seed))
+        assert isinstance(stream, Stream) and stream.is_valid is None
+        assert stream.x.shape == (12, 3, 3, 1) and stream.y.shape == (12, 3)
+        found = corners(stream.x)
+        labels = np.asarray(stream.y).argmax(axis=1)
         orders.add(tuple(labels.tolist()))
         assert len(set(found)) == 12  # No image twice.
         for label in range(3):
             mine = {(found[i][0], found[i][2]) for i in np.flatnonzero(labels == label)}
             assert len(mine) == 1 and (labels == label).sum() == 4
         # The k-th presentation of each class, in order.
-        numbers = np.asarray(losses.presentations(query))
+        numbers = np.asarray(losses.presentations(stream))
         for label in range(3):
             np.testing.assert_array_equal(numbers[labels == label], [1, 2, 3, 4])
     assert len(orders) > 5
@@ -34,7 +33,7 @@ def test_a_stream_holds_what_it_promises():
 
 def test_a_stream_cut_short():
     sample = tasks.streams(numbered([4] * 6), n_way=5, per_class=4, length=11)
-    assert sample(jax.random.key(0)).query.x.shape[0] == 11
+    assert sample(jax.random.key(0)).x.shape[0] == 11
 
 
 def test_strings_differ_and_are_drawn_anew():
@@ -49,7 +48,7 @@ def test_strings_differ_and_are_drawn_anew():
 
 def test_images_are_made_smaller_turned_and_shifted():
     data = numbered([4] * 6, size=8)
-    plain = tasks.streams(data, n_way=2, per_class=2, size=4)(jax.random.key(0)).query.x
+    plain = tasks.streams(data, n_way=2, per_class=2, size=4)(jax.random.key(0)).x
     assert plain.shape == (4, 4, 4, 1)
     x = jnp.zeros((1, 9, 9, 1)).at[0, 4, 6, 0].set(1.0)
     from jaxmeta.tasks._streams import _bend

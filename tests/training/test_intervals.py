@@ -75,8 +75,7 @@ def test_of_one_episode_it_is_not_known_either():
     seen = jaxmeta.learners.memory.nearest_seen()
 
     def stream(key):
-        query = sample(key).query
-        return jaxmeta.Episode(jax.tree.map(lambda leaf: leaf[:0], query), query)
+        return jaxmeta.Stream(*sample(key).query)
 
     settings = {"n_episodes": 1, "key": jax.random.key(0), "ci": "bootstrap"}
     for result in (

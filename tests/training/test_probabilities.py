@@ -20,7 +20,7 @@ def given():
         lambda key, episode: {},
         lambda params, key, support: {},
         lambda params, adapted, x: x,
-        lambda params, key, episode: (jnp.zeros(()), episode.query.x),
+        lambda params, key, stream: (jnp.zeros(()), stream.x),
     )
 
 
@@ -156,7 +156,7 @@ def test_of_streams_they_are_of_all_steps():
     sample = episodes(3)
 
     def stream(key):
-        return sample(key)._replace(support=jaxmeta.Examples(jnp.zeros((0, 3)), jnp.zeros((0, 3))))
+        return jaxmeta.Stream(*sample(key).query)
 
     result = evaluate(given(), {}, stream, n_episodes=N_EPISODES, key=KEY, score=online())
     np.testing.assert_allclose(
@@ -165,7 +165,7 @@ def test_of_streams_they_are_of_all_steps():
     strings = jaxmeta.tasks.string_labels(KEY, 20)
 
     def stream_of_strings(key):
-        return jaxmeta.Episode(*[jaxmeta.Examples(part, part) for part in (strings[:0], strings)])
+        return jaxmeta.Stream(strings, strings)
 
     score = online(is_right=jaxmeta.losses.letters_are_right)
     result = evaluate(given(), {}, stream_of_strings, n_episodes=2, key=KEY, score=score)

@@ -62,10 +62,10 @@ def memory_trace(work: Work) -> dict[str, Any] | None:
     if parts is None:
         return None
     sample = next(iter(work.experiment.meta_test.values()))
-    episode = sample(jax.random.split(jax.random.fold_in(work.key, 0))[0])
+    stream = sample(jax.random.split(jax.random.fold_in(work.key, 0))[0])
     look = reads_and_writes(recipe.net.build(None), **parts)
-    trace = jax.jit(look)(work.params, episode)
-    y = episode.query.y
+    trace = jax.jit(look)(work.params, stream)
+    y = stream.y
     classes = np.unique(np.asarray(y), axis=0, return_inverse=True)[1]
     return {
         "read": np.asarray(trace.access.read).sum(1).round(4).tolist(),
