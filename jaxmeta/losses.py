@@ -187,12 +187,11 @@ def squared_error(outputs: jax.Array, examples: Examples) -> jax.Array:
     return mean_loss(lambda predicted, y: jnp.square(predicted - y), outputs, examples)
 
 
-def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
-    """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
+def calibration_gaps(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
+    """Confidence less accuracy, summed over the labelled rows of each bin: `[n_bins]`.
 
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
-    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
-    where a label is not in `[0, 1]`.
+    Confidence is the largest entry of the softmax; of one column, that of the sigmoid. Bin b holds
+    `[b / n_bins, (b + 1) / n_bins)`, the last one 1 too. Gaps of episodes may be added up.
 
     Raises:
       ValueError: logits and `y` differ in shape.
@@ -209,10 +208,23 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
         confidence = jax.nn.sigmoid(jnp.abs(logits[:, 0]))
     else:
         confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
-    counted = is_labelled(examples).astype(logits.dtype)
     bins = jnp.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
-    gap = jax.ops.segment_sum((confidence - right) * counted, bins, n_bins)
-    error = jnp.sum(jnp.abs(gap)) / jnp.maximum(jnp.sum(counted), 1)
+    belongs = (bins[:, None] == jnp.arange(n_bins)) & is_labelled(examples)[:, None]
+    return jnp.sum(jnp.where(belongs, (confidence - right)[:, None], 0), axis=0)
+
+
+def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
+    """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
+    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
+    where a label is not in `[0, 1]`. Of one episode: `jaxmeta.evaluate` pools a whole test.
+
+    Raises:
+      ValueError: logits and `y` differ in shape.
+    """
+    gaps = calibration_gaps(logits, examples, n_bins=n_bins)
+    error = jnp.sum(jnp.abs(gaps)) / jnp.maximum(jnp.sum(is_labelled(examples)), 1)
     return _of_labels(error, examples)
 
 

@@ -7,8 +7,8 @@ the NaN of an input or a label is NaN in the meta-gradient.
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.doors import check_episode, check_key, check_params
-from jaxmeta.learner import Episode, Examples, Learner, check_labels
+from jaxmeta.doors import check_key, check_params
+from jaxmeta.learner import Episode, Examples, Learner, check_episode, check_labels
 from jaxmeta.support import zeroed
 
 

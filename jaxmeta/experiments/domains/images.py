@@ -11,7 +11,7 @@ from jaxmeta import datasets, losses, tasks
 from jaxmeta.experiments.metric import ACCURACY
 from jaxmeta.experiments.parts import Samples, Work
 from jaxmeta.experiments.reports.episodes import image_results
-from jaxmeta.training import make_evaluate
+from jaxmeta.training import few_shot
 
 # By name, as the command takes it; called with the source.
 DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
@@ -100,7 +100,7 @@ class Images(ImageSource):
     metric = ACCURACY
     loss_fn = staticmethod(optax.softmax_cross_entropy)
     score = staticmethod(losses.accuracy)
-    make_evaluate = staticmethod(make_evaluate)
+    scored_by = staticmethod(few_shot)
 
     n_way: int = 5
     """classes per episode at test"""
