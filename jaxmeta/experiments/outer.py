@@ -39,7 +39,7 @@ class Outer:
 
     def check(self) -> None:
         """Raises a `ValueError` that names a count below 1."""
-        counts = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
+        counts: tuple[str, ...] = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
         counts += ("validation_episodes", "halve_every")
         at_least(1, **{name: getattr(self, name) for name in counts})
 
