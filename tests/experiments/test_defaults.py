@@ -37,6 +37,7 @@ FACTORIES = {
         {"compare_width": "width"},
     ),
     metric.Ridge: ([metric_learners.ridge], {}),
+    metric.WholeClassification: ([metric_learners.whole_classification], {}),
     hyper.HyperTransformer: ([hyper_learners.hypertransformer], {}),
     hyper.Hypernetwork: ([hyper_learners.hypernetwork], {"generator_hidden": "hidden"}),
     hyper.Conditional: ([hyper_learners.conditional], {}),
@@ -58,6 +59,7 @@ FACTORIES = {
 # Fields that choose a function by its name, or a part with fields of its own.
 WORDS = {
     (metric.Prototypical, "distance"): metric_learners.squared_euclidean,
+    (metric.WholeClassification, "head"): None,
     (memory.Mann, "controller"): None,
     (memory.Mann, "memory"): None,
     (hyper.Hypernetwork, "encoder"): None,
