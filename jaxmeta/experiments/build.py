@@ -58,6 +58,7 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
     samples = domain.samples() if samples is None else samples
     built = method.assemble(net, domain)
     score = built.score or domain.score
+    scored_by: Any = built.scored_by or domain.scored_by
     on_cpu = jax.default_backend() == "cpu"
     # Convolutions under per-task weights: in turn on the CPU, each core with its own tasks.
     in_turn = on_cpu and net.convolves and not domain.acts
@@ -74,10 +75,9 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
             samples.meta_val,
             every=outer.validate_every,
             n_episodes=outer.validation_episodes,
-            metric=score,
             is_better=domain.metric.is_better,
             learner=built.at_test,
-            make_evaluate=built.make_evaluate or domain.make_evaluate,
+            score=scored_by(score),
         ),
         meta_test=samples.meta_test,
         metric=score,

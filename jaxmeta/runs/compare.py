@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from jaxmeta.experiments.parts import Split
 from jaxmeta.experiments.protocol import Protocol, tested
 from jaxmeta.learner import Episode
 from jaxmeta.runs.run import load_best, read_config, test_key, versions
-from jaxmeta.training.evaluate import half_width
+from jaxmeta.training.evaluate import evaluate
 from jaxmeta.training.tracing import jit_passing_constants
 
 
@@ -139,16 +138,20 @@ def compare(
                 f"{names[0]} and {name} do not compare: their first test episodes differ, so their "
                 "data are not the same."
             )
-        make: Any = recipe.task.make_evaluate
-        make = partial(make, transductive=True) if transductive else make
-        run = make(experiment.at_test, sample, n_episodes=n_episodes, metric=experiment.metric)
-        values = run(best.params, key).per_episode
-        interval = float(half_width(values.std(), n_episodes))
-        mean = float(values.mean())
-        rows.append(Compared(name, recipe_name, best.step, best.trained, mean, interval, values))
+        result = evaluate(
+            experiment.at_test,
+            best.params,
+            sample,
+            n_episodes=n_episodes,
+            key=key,
+            transductive=transductive,
+            score=recipe.task.scored_by(experiment.metric),
+        )
+        numbers = result.mean, result.interval, result.per_episode
+        rows.append(Compared(name, recipe_name, best.step, best.trained, *numbers))
         if report:
             left = (time.monotonic() - started) / len(rows) * (len(recipes) - len(rows))
-            text = recipe.task.metric.text(mean, interval)
+            text = recipe.task.metric.text(result.mean, result.interval)
             report(f"{len(rows)}/{len(recipes)} {name}: {text}, {left:.0f} s left")
     recipe = recipes[0]
     return Comparison(

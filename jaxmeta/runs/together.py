@@ -19,6 +19,7 @@ from jaxmeta.runs.folder import RunFolder
 from jaxmeta.runs.run import TRAINING, config_of, stream
 from jaxmeta.runs.settings import describe
 from jaxmeta.runs.sweep import Cell, with_field
+from jaxmeta.training.evaluate import make_evaluate
 from jaxmeta.training.tracing import jit_passing_constants
 
 
@@ -121,11 +122,12 @@ class _Program:
 
         def validated(values, params, key):
             validation = built(values).validation
-            score = validation.make_evaluate(
+            score = make_evaluate(
                 validation.learner,
                 validation.sample,
                 n_episodes=validation.n_episodes,
                 metric=validation.metric,
+                score=validation.score,
             )
             result = score(params, key)
             return jnp.asarray(result.mean), jnp.asarray(result.interval)

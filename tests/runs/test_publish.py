@@ -8,8 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-import jaxmeta
-from jaxmeta import experiments, recipes, runs
+from jaxmeta import experiments, recipes, runs, trees
 from jaxmeta.command import cli
 from jaxmeta.experiments.methods.gradient import Maml
 from jaxmeta.experiments.nets import Mlp
@@ -66,7 +65,7 @@ def test_published_results_are_tested_again(run, published, capsys, monkeypatch)
     there, here = load_best(run, RECIPE), load_best(published, RECIPE)
     assert there[3:] == here[3:]
     for one, other in zip(
-        *(jaxmeta.trees.named(best.params).items() for best in (there, here)), strict=True
+        *(trees.named(best.params).items() for best in (there, here)), strict=True
     ):
         assert one[0] == other[0]
         np.testing.assert_array_equal(one[1], other[1])

@@ -14,6 +14,7 @@ from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.in_context import MOST_CONTEXTS, given_context, posterior
 from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environment import Environment
+from jaxmeta.training import Evaluation
 
 
 class _World:
@@ -30,7 +31,7 @@ class _World:
     n_outputs = 0  # As many as the actions want.
     loss_fn = None
     score = staticmethod(jnp.sum)
-    make_evaluate = staticmethod(rl.make_evaluate_returns)
+    scored_by = staticmethod(rl.acting)
     build: Any
     setting: Any
 
@@ -44,7 +45,7 @@ class _World:
         """Returns of the agent and of fresh parameters."""
         return return_results(work)
 
-    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+    def along_a_trial(self, work: Work, trained: Evaluation, untrained: Evaluation) -> dict:
         """What happens within a trial of an agent with a memory: returns by episode."""
         return by_episode(trained, untrained)
 
@@ -79,7 +80,7 @@ class Bandits(_World):
         """In words."""
         return f"{self.n_arms} arms, {self.n_pulls} pulls"
 
-    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+    def along_a_trial(self, work: Work, trained: Evaluation, untrained: Evaluation) -> dict:
         """Regret of each pull, beside that of the strategies of `rl.bandits`."""
         return regrets(self, work)
 

@@ -10,7 +10,7 @@ from jaxmeta import losses, tasks
 from jaxmeta.experiments.metric import SQUARED_ERROR
 from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.episodes import regression_results
-from jaxmeta.training import make_evaluate
+from jaxmeta.training import few_shot
 
 
 class _Regression:
@@ -25,7 +25,7 @@ class _Regression:
     n_outputs = 1
     loss_fn = staticmethod(optax.squared_error)
     score = staticmethod(losses.squared_error)
-    make_evaluate = staticmethod(make_evaluate)
+    scored_by = staticmethod(few_shot)
 
     def results(self, work: Work) -> dict:
         """The learner, fresh parameters, and the adaptation."""

@@ -1,6 +1,7 @@
 """Episodes with a support and a query set: protocols, floors, adaptation."""
 
 import contextlib
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,8 @@ def image_results(work: Work) -> dict[str, Any]:
     with _both_protocols():
         if not work.transductive:
             result = score(work.experiment.at_test, work.params, transductive=True)
-            both["transductive"] = summary(result)
+            both["transductive"] = summary(result) | probabilities(result)
+        # Its outputs are distances, whose softmax is no probability.
         floor = summary(score(nearest_neighbour(), {}))
     return _in_order(work, score, both, {"raw_pixel_nearest_neighbour": floor})
 
@@ -43,6 +45,12 @@ def summary(result: Evaluation) -> dict[str, Any]:
     return {"mean": result.mean, "interval": interval, "n_episodes": n_episodes}
 
 
+def probabilities(result: Evaluation) -> dict[str, float]:
+    """Calibration error and log-loss in nats, where the outputs are logits of classes."""
+    numbers = {"calibration_error": result.calibration_error, "log_loss": result.log_loss}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
 def _score(work):
     sample = next(iter(work.experiment.meta_test.values()))
     score = partial(evaluate, sample=sample, key=work.key, metric=work.experiment.metric)
@@ -53,10 +61,12 @@ def _score(work):
 def _in_order(work, score, protocols, floors):
     experiment = work.experiment
     main = "transductive" if work.transductive else "inductive"
-    results: dict[str, Any] = {main: summary(score(experiment.at_test, work.params))}
+    trained = score(experiment.at_test, work.params)
+    results: dict[str, Any] = {main: summary(trained) | probabilities(trained)}
     results |= protocols
     with _both_protocols():
-        results["untrained"] = summary(score(experiment.at_test, work.start))
+        untrained = score(experiment.at_test, work.start)
+        results["untrained"] = summary(untrained) | probabilities(untrained)
         results |= floors | work.recipe.learner.extra_results(work)
         if experiment.inner_steps:
             few = min(work.n_episodes, work.recipe.curve_episodes)

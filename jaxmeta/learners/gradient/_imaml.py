@@ -8,12 +8,14 @@ loss and the system is `I + H / lambda`, with the damping that is asked for.
 """
 
 import math
+from typing import Any
 
+import jax
 import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, proximal_solution, rules
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
@@ -53,6 +55,16 @@ def imaml(
     Raises:
       ValueError: `inner_steps`, `cg_steps` or `damping` is negative, or `lam` not positive.
       TypeError: `inner_steps` is not an int.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.imaml(jaxmeta.networks.mlp(2), inner_steps=4, lam=2.0)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     if not (math.isfinite(lam) and lam > 0):
@@ -61,10 +73,10 @@ def imaml(
 
     net = as_net(net)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         return GradientParams(net.init(key, episode.support.x), {})
 
-    def train(params, key, support):
+    def train(params: Params, key: Key, support: Examples) -> Any:
         del key  # The solver is deterministic.
         return proximal_solution(
             rule,
@@ -76,10 +88,10 @@ def imaml(
             damping=damping,
         )
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         return observed(net, train(params, key, support), support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return net.apply(adapted, x)
 
