@@ -2,10 +2,11 @@
 
     python benchmarks/sweep.py
 
-Trains sinusoid MAML at two inner rates and three seeds: as one program (`jaxmeta train --seeds
---sweep`), and the same six runs in turn, each as `jaxmeta train` does it, compilation and checkpoints
-included and the meta-test left out. Both ways are timed one after the other, `--rounds` times, and
-the medians are compared. Writes `benchmarks/results/sweep.json`. Minutes on two cores.
+Trains sinusoid MAML at two inner rates and three seeds: as one program, as `jaxmeta train --seeds
+--sweep` does it, and the same six runs in turn, each as `jaxmeta train` does it. Compilation,
+validation and checkpoints count, the meta-test does not. Both ways are timed one after the other,
+`--rounds` times, and the medians are compared. Writes `benchmarks/results/sweep.json`. Minutes on
+two cores.
 """
 
 import argparse
