@@ -222,6 +222,19 @@ def check_stream(stream: Any) -> None:
     check_labels(stream=Examples(*stream))
 
 
+def check_rank(y: jax.Array) -> None:
+    """What `check_labels` says of `y`, in functions that take examples as given.
+
+    Raises:
+      ValueError: `y` is not of rank two.
+    """
+    if y.ndim != 2:
+        raise ValueError(
+            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
+            "integer labels, and `y[:, None]` makes one column of targets."
+        )
+
+
 def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
     """The support set has two classes or more, and that of every query, where both are one-hot.
 

@@ -12,7 +12,8 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.learner import Examples
+from jaxmeta.learner import Examples, check_rank
+from jaxmeta.support import is_labelled, is_valid_row
 
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 ABSENT = -1e30
@@ -23,63 +24,14 @@ def wide(values: jax.Array) -> jax.Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-def has_label(y: jax.Array) -> jax.Array:
-    """Rows `[M]` of `y` that are not all zero; every row of `[M, 1]`, where 0 is a value.
-
-    This is the one place where "unlabelled" is read from `y`: only from one-hot labels of two
-    columns or more.
-    """
-    _check_rank(y)
-    return jnp.any(y != 0, axis=-1) if y.shape[-1] > 1 else jnp.ones(y.shape[0], bool)
-
-
-def is_valid_row(examples: Examples) -> jax.Array:
-    """Rows that are not padding: `[M]` bool."""
-    return jnp.ones(examples.y.shape[0], bool) if examples.is_valid is None else examples.is_valid
-
-
-def _check_rank(y):
-    """A message of `check_labels` in the learners' own functions, which take examples as given."""
-    if y.ndim != 2:
-        raise ValueError(
-            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
-            "integer labels, and `y[:, None]` makes one column of targets."
-        )
-
-
-def is_labelled(examples: Examples) -> jax.Array:
-    """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool."""
-    return has_label(examples.y) & is_valid_row(examples)
-
-
-def class_labels(support: Examples) -> jax.Array:
-    """One-hot labels `[S, N]` with zeros in rows that do not count, whatever these hold.
-
-    Raises:
-      ValueError: `y` has one column, in which classes do not show.
-    """
-    _check_rank(support.y)
-    if support.y.shape[-1] < 2:
-        raise ValueError(
-            "a learner of classes needs a column for each class, 2 or more, got y of shape "
-            f"{support.y.shape}; `make_episode` makes them of integer labels 0 and 1."
-        )
-    return jnp.where(is_labelled(support)[:, None], support.y, 0)
-
-
-def is_present(support: Examples) -> jax.Array:
-    """Classes of which a support set has a labelled row: `[N]` bool.
-
-    Raises:
-      ValueError: `y` has one column.
-    """
-    return jnp.any(class_labels(support) > 0, axis=0)
-
-
 def among(logits: jax.Array, is_present: jax.Array) -> jax.Array:
     """Logits `[M, N]` with those of absent classes out of reach: their probability is zero.
 
     They are finite in every float type, so that zero times their logarithm is zero.
+
+    Example:
+      >>> jax.nn.softmax(among(jnp.zeros((1, 3)), jnp.array([True, False, True]))).tolist()
+      [[0.5, 0.0, 0.5]]
     """
     absent = max(ABSENT, float(jnp.finfo(logits.dtype).min) / 2)
     return jnp.where(is_present, logits, jnp.asarray(absent, logits.dtype))
@@ -89,6 +41,10 @@ def masked_mean(values: jax.Array, is_counted: jax.Array) -> jax.Array:
     """Mean of `values` `[M]` where `is_counted` `[M]`, in float32 or better; 0 when nothing counts.
 
     What a row that does not count holds never enters, NaN included.
+
+    Example:
+      >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False])))
+      2.0
     """
     total = jnp.sum(jnp.where(is_counted, wide(values), 0))
     return total / jnp.maximum(jnp.sum(is_counted), 1)
@@ -100,7 +56,7 @@ def check_outputs(outputs: jax.Array, y: jax.Array) -> None:
     Raises:
       ValueError: they have not.
     """
-    _check_rank(y)
+    check_rank(y)
     shape = getattr(outputs, "shape", type(outputs).__name__)
     if shape != y.shape:
         raise ValueError(
@@ -164,12 +120,18 @@ def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Ar
       loss_fn: maps `outputs` and `examples.y` to `[M]` or `[M, D]`.
       outputs: `[M, N]` logits or `[M, D]` values, in the shape of `examples.y`.
       examples: `M` rows. A loss of shape `[M]` is a classification's: padding and unlabelled rows
-        are left out (see `has_label`). Where no row has a label, or a number is not in `[0, 1]`,
-        `y` holds targets, and padding alone is left out. A loss of shape `[M, D]` is a
+        are left out (see `jaxmeta.support.has_label`). Where no row has a label, or a number is not
+        in `[0, 1]`, `y` holds targets, and padding alone is left out. A loss of shape `[M, D]` is a
         regression's, where an all-zero target is a target like any other.
 
     Raises:
       ValueError: as `per_example`.
+
+    Example:
+      >>> import optax
+      >>> rows = Examples(jnp.zeros((2, 1)), jnp.eye(2), is_valid=jnp.array([True, False]))
+      >>> round(float(mean_loss(optax.softmax_cross_entropy, jnp.zeros((2, 2)), rows)), 4)
+      0.6931
     """
     losses = per_example(loss_fn, outputs, examples.y)
     is_counted = is_valid_row(examples)
@@ -199,6 +161,12 @@ def accuracy(outputs: jax.Array, examples: Examples) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [1.0, 3.0], [5.0, 0.0]])
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+      >>> round(float(accuracy(logits, rows)), 3)
+      0.667
     """
     right = is_right(outputs, examples.y)
     dtype = jnp.promote_types(outputs.dtype, jnp.float32)
@@ -210,6 +178,11 @@ def squared_error(outputs: jax.Array, examples: Examples) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((2, 1)), jnp.array([[1.0], [3.0]]))
+      >>> float(squared_error(jnp.array([[0.0], [3.0]]), rows))
+      0.5
     """
     return mean_loss(lambda predicted, y: jnp.square(predicted - y), outputs, examples)
 
@@ -222,6 +195,12 @@ def calibration_gaps(logits: jax.Array, examples: Examples, *, n_bins: int = 15)
 
     Raises:
       ValueError: logits and `y` differ in shape.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [1.0, 3.0], [5.0, 0.0]])
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+      >>> round(float(calibration_error(logits, rows)), 2)
+      0.41
     """
     right = is_right(logits, examples.y)
     logits = wide(logits)
@@ -267,6 +246,10 @@ def is_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> is_right(jnp.array([[2.0, 1.0], [2.0, 1.0]]), jnp.eye(2)).tolist()
+      [True, False]
     """
     check_outputs(outputs, y)
     if y.shape[-1] == 1:
@@ -305,6 +288,11 @@ def presentations(examples: Examples) -> jax.Array:
     """How many times a row's label has come in the rows up to and with it: `[M]` int, from 1.
 
     0 for padding and unlabelled rows.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+      >>> presentations(rows).tolist()
+      [1, 1, 2]
     """
     counts = is_labelled(examples)
     is_same = jnp.all(examples.y[:, None] == examples.y, axis=-1) & counts

@@ -9,19 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta.doors import check_key, check_params
 from jaxmeta.learner import Episode, Examples, Learner, check_episode, check_labels
-
-
-def zeroed(examples: Examples) -> Examples:
-    """The same examples `[M]` with zeros in `x` and `y` where a row is not valid."""
-    is_valid = examples.is_valid
-    if is_valid is None:
-        return examples
-
-    def masked(rows):
-        is_row = is_valid.reshape(-1, *[1] * (rows.ndim - 1))
-        return jnp.where(is_row, rows, jnp.zeros((), rows.dtype))
-
-    return Examples(masked(examples.x), masked(examples.y), is_valid)
+from jaxmeta.support import zeroed
 
 
 def ignoring_padding(learner: Learner) -> Learner:

@@ -52,6 +52,17 @@ def image_files(
       FileNotFoundError: there is no such folder.
       ValueError: it has no images, a class without any, a file that is no picture, or lacks a
         class that is asked for; a row that is asked for is no readable picture.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from PIL import Image
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> for name in ("ant", "bee", "cow"):
+      ...     (folder / name).mkdir()
+      ...     Image.new("RGB", (40, 30)).save(folder / name / "1.png")
+      >>> rows = image_files(folder, image_size=16)
+      >>> rows.counts, rows[0].shape
+      ((1, 1, 1), (16, 16, 3))
     """
     at_least(1, image_size=image_size)
     folder = Path(folder)
@@ -126,6 +137,14 @@ def write_array_records(rows: Rows | ClassData, folder: str | Path) -> None:
 
     Raises:
       ValueError: the folder is there, or the rows differ in shape or dtype.
+
+    Example:
+      >>> import numpy as np, tempfile
+      >>> data = ClassData(np.zeros((4, 8, 8, 1), np.uint8), np.array([2, 2]), ("ant", "bee"))
+      >>> folder = Path(tempfile.mkdtemp()) / "records"
+      >>> write_array_records(data, folder)
+      >>> array_records(folder).counts
+      (2, 2)
     """
     try:
         from array_record.python.array_record_module import ArrayRecordWriter

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import optax
@@ -26,6 +27,16 @@ DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
     "quickdraw": lambda source: datasets.quickdraw(source.data_dir),
     "fungi": lambda source: datasets.fungi(source.data_dir),
     "folder": lambda source: datasets.image_folder(source.data_dir or "."),
+}
+
+
+# Changes of a training picture, by name; the numbers are those usual for pictures of 32 pixels.
+AUGMENTATIONS: dict[str, Callable] = {
+    "crop": partial(tasks.random_crop, padding=4),
+    "flip": tasks.random_flip,
+    "colour": tasks.colour_jitter,
+    "erase": tasks.random_erasing,
+    "affine": tasks.random_affine,
 }
 
 
@@ -103,8 +114,12 @@ class Images(ImageSource):
     """support images per class in training"""
     train_q_queries: int = 15
     """query images per class in training"""
+    whole_batch: int | None = None
+    """images of a training step, drawn from all classes for a classifier of them; None: episodes"""
     unlabelled: int = 0
     """further support images per class that come without their label"""
+    augment: tuple[Literal["crop", "flip", "colour", "erase", "affine"], ...] = ()
+    """random changes of every training picture, in this order; pictures at test stay as they are"""
 
     @property
     def n_outputs(self) -> int:
@@ -121,13 +136,7 @@ class Images(ImageSource):
         """Loads the data."""
         splits = self.splits()
         shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
-        meta_train = tasks.episodes(
-            splits.meta_train,
-            n_way=self.train_n_way,
-            k_shot=self.train_k_shot,
-            q_queries=self.train_q_queries,
-            **shared,
-        )
+        meta_train = self._training(splits.meta_train, shared)
         meta_val, meta_test = (
             tasks.episodes(
                 split, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
@@ -135,6 +144,28 @@ class Images(ImageSource):
             for split in (splits.meta_val, splits.meta_test)
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
+
+    def _training(self, class_data, shared):
+        if self.whole_batch is not None:
+            return tasks.whole_batches(
+                class_data, batch_size=self.whole_batch, augment=self._augment()
+            )
+        return tasks.episodes(
+            class_data,
+            n_way=self.train_n_way,
+            k_shot=self.train_k_shot,
+            q_queries=self.train_q_queries,
+            augment=self._augment(),
+            **shared,
+        )
+
+    def _augment(self):
+        if unknown := [name for name in self.augment if name not in AUGMENTATIONS]:
+            raise ValueError(
+                f"augment must be some of {', '.join(AUGMENTATIONS)}, got {unknown[0]!r}."
+            )
+        changes = [AUGMENTATIONS[name]() for name in self.augment]
+        return tasks.augment(*changes) if changes else None
 
     def results(self, work: Work) -> dict:
         """Both protocols, fresh parameters, the raw-pixel floor, and the adaptation."""

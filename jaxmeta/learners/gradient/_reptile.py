@@ -17,6 +17,7 @@ from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import is_valid_row
 
 
 @random_in_loss("net")
@@ -46,6 +47,17 @@ def reptile(
 
     Raises:
       ValueError: a bad value; at tracing, a `batch_size` over the number of support rows.
+
+    Example:
+      >>> import jax, jaxmeta, optax
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> rule = jaxmeta.rules.from_optax(optax.adam(1e-3, b1=0))
+      >>> learner = jaxmeta.reptile(jaxmeta.networks.mlp(2), rule=rule, inner_steps=2, batch_size=1)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     at_least(1, batch_size=batch_size)
@@ -59,7 +71,7 @@ def reptile(
     def train(params, key, support):
         rows = None
         if batch_size is not None:
-            rows = _minibatches(key, len(support.y), batch_size, inner_steps, support.is_valid)
+            rows = _minibatches(key, is_valid_row(support), batch_size, inner_steps)
 
         def support_loss(weights, rows):
             batch = support if rows is None else jax.tree.map(lambda leaf: leaf[rows], support)
@@ -95,16 +107,12 @@ def reptile(
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _minibatches(key, n_rows, batch_size, steps, is_valid):
+def _minibatches(key, is_valid, batch_size, steps):
     """Row numbers `[steps, batch_size]`, epoch after shuffled epoch of the rows that are valid."""
+    n_rows = len(is_valid)
     if batch_size > n_rows:
         raise ValueError(f"batch_size must be at most the {n_rows} support rows, got {batch_size}.")
     drawn = steps * batch_size
-    if is_valid is None:
-        epochs = -(-drawn // n_rows)
-        keys = jax.random.split(key, max(epochs, 1))
-        rows = jax.vmap(lambda key: jax.random.permutation(key, n_rows))(keys)
-        return rows.reshape(-1)[:drawn].reshape(steps, batch_size)
 
     def epoch(key):
         order = jax.random.permutation(key, n_rows)

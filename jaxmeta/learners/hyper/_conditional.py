@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Learner
-from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, is_valid_row, mean_loss, query_loss, wide
+from jaxmeta.losses import LossFn, mean_loss, query_loss, wide
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support
 
 
 class Conditioning(NamedTuple):
@@ -65,6 +65,17 @@ def conditional(
     Raises:
       ValueError: `least_sigma` is not in [0, 1); by `loss`, the net's outputs are not twice as wide
         as the targets where it is given.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> net = jaxmeta.networks.mlp(2, hidden=(8,))
+      >>> learner = jaxmeta.conditional(net, encoder=jaxmeta.networks.set_encoder(4))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     net = as_net(net)
     encoder = as_net(set_encoder() if encoder is None else encoder, "encoder")
@@ -73,14 +84,14 @@ def conditional(
 
     def init(key, episode):
         key_encoder, key_net = jax.random.split(key)
-        support = zeroed(episode.support)
-        encoder_params = encoder.init(key_encoder, *support)
-        context = encoder.apply(encoder_params, *support)
-        return {"net": net.init(key_net, support.x, context), "encoder": encoder_params}
+        rows = as_support(episode.support)
+        encoder_params = encoder.init(key_encoder, rows.x, rows.y, rows.is_valid)
+        context = encoder.apply(encoder_params, rows.x, rows.y, rows.is_valid)
+        return {"net": net.init(key_net, rows.x, context), "encoder": encoder_params}
 
     def adapt(params, key, support):
         del key  # One pass, without randomness.
-        rows = zeroed(support)
+        rows = as_support(support)
         context, _ = encoder.observe(params["encoder"], support, rows.y, rows.is_valid)
         return Conditioning(context, net.observe(params["net"], support, context)[1])
 
@@ -136,16 +147,15 @@ def context_mean() -> Learner:
 
     def adapt(params, key, support):
         del params, key
-        rows = zeroed(support)
-        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(is_valid_row(support)), 1)
+        rows = as_support(support)
+        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(rows.is_valid), 1)
 
     def predict(params, adapted, x):
         del params
         return jnp.broadcast_to(adapted, (x.shape[0], *adapted.shape))
 
-    return Learner(
-        lambda key, episode: {}, adapt, predict, query_loss(adapt, predict, optax.squared_error)
-    )
+    loss = query_loss(adapt, predict, optax.squared_error)
+    return ignoring_padding(Learner(lambda key, episode: {}, adapt, predict, loss))
 
 
 def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Learner
-from jaxmeta.learners.hyper._support import zeroed
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 from jaxmeta.networks.weight_generator import WeightGenerator
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support
 
 
 class GeneratedWeights(NamedTuple):
@@ -69,6 +69,17 @@ def hypernetwork(
     Raises:
       ValueError: a number is below 1, the last of `hidden` below 2, or `generated` chooses no
         weight (by `init`).
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> target = jaxmeta.networks.mlp(2, hidden=(8,))
+      >>> learner = jaxmeta.hypernetwork(target, encoder=jaxmeta.networks.set_encoder(4))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     target = as_net(target, "target")
     encoder = as_net(set_encoder() if encoder is None else encoder, "encoder")
@@ -106,11 +117,11 @@ def hypernetwork(
 
     def init(key, episode):
         key_encoder, key_generator, key_target = jax.random.split(key, 3)
-        support = zeroed(episode.support)
-        _, emitted, _, generator = plan(support.x)
-        encoder_params = encoder.init(key_encoder, *support)
-        code = encoder.apply(encoder_params, *support)
-        start = jax.tree.leaves_with_path(target.init(key_target, support.x))
+        rows = as_support(episode.support)
+        _, emitted, _, generator = plan(rows.x)
+        encoder_params = encoder.init(key_encoder, rows.x, rows.y, rows.is_valid)
+        code = encoder.apply(encoder_params, rows.x, rows.y, rows.is_valid)
+        start = jax.tree.leaves_with_path(target.init(key_target, rows.x))
         added_to = [name for name, shape in emitted.items() if not _is_kernel(name, shape)]
         return {
             "encoder": encoder_params,
@@ -125,7 +136,7 @@ def hypernetwork(
 
     def adapt(params, key, support):
         del key  # One pass, without randomness.
-        rows = zeroed(support)
+        rows = as_support(support)
         _, emitted, _, generator = plan(rows.x)
         code, _ = encoder.observe(params["encoder"], support, rows.y, rows.is_valid)
         entries = generator.apply(params["generator"], code)

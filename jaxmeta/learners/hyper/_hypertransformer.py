@@ -19,14 +19,14 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.learner import Examples, Learner
-from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, has_label, mean_loss
+from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import as_net
 from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 from jaxmeta.networks.transformer import Encoder
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support, has_label, is_valid_row
 
 KERNEL = 3
 ALLOCATIONS = ("output", "spatial")
@@ -96,6 +96,17 @@ def hypertransformer(
       ValueError: a number is out of range; by the four functions, the images are too small for the
         blocks, the support set has other classes than at `init`, or queries are not of the size of
         the support images.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> key = jax.random.key(0)
+      >>> images = jax.random.uniform(key, (3, 28, 28, 1))
+      >>> episode = jaxmeta.make_episode(images[:2], [0, 1], images[2:], [1])
+      >>> learner = jaxmeta.hypertransformer(channels=8, trained_blocks=3)
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     at_least(
         1,
@@ -148,8 +159,8 @@ def hypertransformer(
         return slices.reshape(KERNEL, KERNEL, inputs, channels)
 
     def init(key, episode):
-        x, y = episode.support.x, episode.support.y
-        _check_images(x, blocks)
+        _check_images(episode.support.x, blocks)
+        x, y, is_valid, *_ = as_support(episode.support)
         key_shared, key_head, *keys = jax.random.split(key, blocks + 2)
         shared = shared_net.init(key_shared, x)
         features = shared_net.apply(shared, x)
@@ -164,10 +175,10 @@ def hypertransformer(
             if number < trained_blocks:
                 layer["kernel"] = kernel
             else:
-                layer["generator"] = kernel_generator(x).init(key_kernel, x, y, features)
+                layer["generator"] = kernel_generator(x).init(key_kernel, x, y, features, is_valid)
             layers[f"block_{number}"] = layer
             x = block.apply(layer["norm"], x, kernel)
-        head = head_generator(x, y).init(key_head, x, y, features)
+        head = head_generator(x, y).init(key_head, x, y, features, is_valid)
         return {"shared": shared, "blocks": layers, "head": head}
 
     def emit(net, params, support, x, features):
@@ -183,7 +194,7 @@ def hypertransformer(
     def adapt(params, key, support):
         del key  # Samples are dropped in training only.
         _check_images(support.x, blocks)
-        support = zeroed(support)
+        support = as_support(support)
         _check_classes(params, support.y)
         x = support.x
         features = shared_net.apply(params["shared"], x)
@@ -249,9 +260,7 @@ def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) 
         unlabelled * jax.random.uniform(key_unlabelled),
     )
     is_kept = jax.random.uniform(key_rows, probability.shape) >= probability
-    if support.is_valid is not None:
-        is_kept &= support.is_valid
-    return support._replace(is_valid=is_kept)
+    return support._replace(is_valid=is_kept & is_valid_row(support))
 
 
 class Block(nn.Module):
@@ -333,8 +342,8 @@ class Generator(nn.Module):
     encoder: tuple[int, int, float]  # layers, heads, width factor
 
     @nn.compact
-    def __call__(self, x, y, shared, is_valid=None):
-        """From maps `[S, h, w, I]`, labels `[S, N]` and shared features `[S, F]`."""
+    def __call__(self, x, y, shared, is_valid):
+        """From maps `[S, h, w, I]`, labels `[S, N]`, shared features `[S, F]`, valid rows `[S]`."""
         features = shared
         if self.local_features > 0:
             local = LocalFeatures(self.local_features, self.convolutions, name="local")(x)
@@ -352,8 +361,7 @@ class Generator(nn.Module):
                 jnp.concatenate([label, samples], axis=1),
             ]
         )
-        if is_valid is not None:
-            is_valid = jnp.concatenate([jnp.ones(self.tokens, bool), is_valid])
+        is_valid = jnp.concatenate([jnp.ones(self.tokens, bool), is_valid])
         encoded = Encoder(*self.encoder, name="encoder")(sequence, is_valid)
         return encoded[: self.tokens, self.label_size : self.label_size + self.size]
 

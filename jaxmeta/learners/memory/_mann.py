@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Examples, Learner, Stream, check_labels
+from jaxmeta.learner import Examples, Learner, Stream
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.learners.memory._streams import taking_streams
 from jaxmeta.losses import LossFn, mean_loss, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss, refusing_dropout
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import Support, as_support
 
 
 class Written(NamedTuple):
@@ -88,7 +89,6 @@ def mann(
     on_streams = _machine(None if embed is None else refusing_dropout(embed), controller, memory)
 
     def adapt(params, key, support):
-        check_labels(support=support)
         if len(support.x) == 0:
             return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
@@ -166,10 +166,9 @@ def _machine(embed, controller, memory):
 
     def run(params, state, examples):
         """Goes through `examples` in their order: state, outputs `[M, N]`, access `[M, ...]`."""
-        x, y, is_valid = examples
-        if is_valid is not None:  # Padding goes last, where it leaves the state as it is.
-            order = jnp.argsort(~is_valid, stable=True)
-            x, y, is_valid = x[order], y[order], is_valid[order]
+        rows = as_support(examples)
+        order = jnp.argsort(~rows.is_valid, stable=True)  # Padding comes last.
+        x, y, is_valid = rows.x[order], rows.y[order], rows.is_valid[order]
         before = jnp.concatenate([state.label[None], y[:-1]])  # y_{t-1}
         inputs = jnp.concatenate([embedded(params, state.statistics, x), before], axis=1)
         projected = controller.project(params["controller"], inputs)
@@ -187,16 +186,13 @@ def _machine(embed, controller, memory):
             )
             memory_state, read, access = memory.step(memory_state, numbers_of(params, h))
             new = (controller_state, memory_state, read)
-            if counts is not None:
-                new = jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry)
+            # Padding leaves the state as it is.
+            new = jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry)
             return new, (h, read, access)
 
         carry, (h, read, access) = jax.lax.scan(step, carry, (projected, is_valid))
-        outputs = outputs_of(params, h, read)
-        last = y[-1]
-        if is_valid is not None:
-            last = jnp.where(is_valid.any(), y[jnp.maximum(is_valid.sum() - 1, 0)], state.label)
-            outputs = outputs[jnp.argsort(order)]
+        outputs = outputs_of(params, h, read)[jnp.argsort(order)]
+        last = jnp.where(is_valid.any(), y[jnp.maximum(is_valid.sum() - 1, 0)], state.label)
         now, stored, seen = carry
         return Written(now, stored, seen, last, state.statistics), outputs, access
 
@@ -245,8 +241,7 @@ def nearest_seen() -> Learner:
 
     def adapt(params, key, support):
         del params, key
-        check_labels(support=support)
-        return support
+        return as_support(support)
 
     def predict(params, adapted, x):
         del params
@@ -256,7 +251,7 @@ def nearest_seen() -> Learner:
         del params, key
         rows = Examples(*stream)
         is_earlier = jnp.tril(jnp.ones((len(rows.x),) * 2, bool), -1)
-        outputs = _label_of_nearest(rows.x, rows, is_earlier)
+        outputs = _label_of_nearest(rows.x, as_support(rows), is_earlier)
         return mean_loss(_difference, outputs, rows), outputs
 
     loss = query_loss(adapt, predict, _difference)
@@ -264,13 +259,12 @@ def nearest_seen() -> Learner:
     return taking_streams(few_shot, init=init, loss=stream_loss)
 
 
-def _label_of_nearest(x, seen: Examples, may_see):
+def _label_of_nearest(x, seen: Support, may_see):
     x, others = _flat(x), _flat(seen.x)
     if len(others) == 0:
         return jnp.zeros((len(x), seen.y.shape[1]))
     squared = jnp.sum(others**2, axis=1) - 2 * x @ others.T  # less |x|^2, which all share
-    if seen.is_valid is not None:
-        may_see = may_see & seen.is_valid
+    may_see = may_see & seen.is_valid
     nearest = jnp.argmin(jnp.where(may_see, squared, jnp.inf), axis=1)
     return jnp.where(may_see.any(axis=1)[:, None], seen.y[nearest], 0)
 

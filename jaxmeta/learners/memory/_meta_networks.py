@@ -22,9 +22,10 @@ from jaxmeta.checks import at_least
 from jaxmeta.inner.rules import log_and_sign
 from jaxmeta.learner import Learner
 from jaxmeta.learners.memory._addressing import cosines
-from jaxmeta.losses import LossFn, among, is_labelled, per_example, query_loss
+from jaxmeta.losses import LossFn, among, per_example, query_loss
 from jaxmeta.net import as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import is_labelled
 
 N_GRADIENTS = 5  # as in the released code
 FIRST_SCALE = 0.01
@@ -86,6 +87,16 @@ def meta_networks(
 
     Raises:
       ValueError: `hidden` is below 1.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.meta_networks(jaxmeta.networks.augmented(2, conv_blocks=0, hidden=4))
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     at_least(1, hidden=hidden)
     base = embed if base is None else base

@@ -13,18 +13,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, check_labels
+from jaxmeta.learner import Learner
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support
 
 
 class Sequence(NamedTuple):
     """What a task leaves behind: the support set as a sequence, embedded, with its labels."""
 
     steps: jax.Array  # [S, D + N]
-    is_valid: jax.Array | None  # [S]
+    is_valid: jax.Array  # [S] bool
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
@@ -78,6 +79,16 @@ def snail(
     Raises:
       ValueError: a size is below 1; or, when called, the support set is too long or too short for
         the parameters.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.snail(jaxmeta.networks.mlp(64))
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     embed = as_net(embed, "embed")
     temporal_block(2, filters)
@@ -89,7 +100,7 @@ def snail(
 
     def init(key, episode):
         key_embed, key_net = jax.random.split(key)
-        support = episode.support
+        support = as_support(episode.support)
         params = embed.init(key_embed, support.x)
         steps = _steps(embed.apply(params, support.x), support.y)
         return {
@@ -98,16 +109,13 @@ def snail(
         }
 
     def adapt(params, key, support):
-        check_labels(support=support)
         _check_length(params["net"]["params"], len(support.x) + 1)
         embedded, statistics = embed.observe(params["embed"], support)
-        steps = _steps(embedded, support.y)
+        rows = as_support(support)
+        # Padding is no step: zeros that nobody attends to.
+        steps = jnp.where(rows.is_valid[:, None], _steps(embedded, rows.y), 0)
         order = jax.random.permutation(key, len(steps))
-        is_valid = support.is_valid
-        if is_valid is not None:  # Padding is no step: zeros that nobody attends to.
-            steps = jnp.where(is_valid[:, None], steps, 0)
-            is_valid = is_valid[order]
-        return Sequence(steps[order], is_valid, statistics)
+        return Sequence(steps[order], rows.is_valid[order], statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(embed.under(params["embed"], adapted.statistics), x)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jaxmeta.doors import check_key, check_params
 from jaxmeta.learner import Episode, Examples, Learner, Stream, check_episode, check_labels
-from jaxmeta.padding import zeroed
+from jaxmeta.support import zeroed
 
 
 def taking_streams(learner: Learner, *, init: Callable, loss: Callable) -> Learner:

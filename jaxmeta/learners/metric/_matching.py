@@ -19,9 +19,10 @@ from jaxmeta.checks import at_least
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import similarity
 from jaxmeta.learners.metric._log_means import log_means
-from jaxmeta.losses import LossFn, among, class_labels, query_loss
+from jaxmeta.losses import LossFn, among, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support
 
 
 class MatchingParams(NamedTuple):
@@ -70,6 +71,17 @@ def matching(
 
     Raises:
       ValueError: `processing_steps` is below 1, or `scale` is not finite and positive.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.matching(jaxmeta.networks.mlp(4, hidden=(8,)), scale=10.0)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> outputs = learner.predict(params, adapted, episode.query.x)
+      >>> round(float(jax.numpy.exp(outputs).sum()), 4)
+      1.0
     """
     at_least(1, processing_steps=processing_steps)
     if not (math.isfinite(scale) and scale > 0):
@@ -93,14 +105,12 @@ def matching(
     def adapt(params, key, support):
         del key  # Attention needs no randomness.
         embedded, statistics = embed.observe(params.embed, support)
-        is_valid = support.is_valid
-        is_valid = jnp.ones(embedded.shape[0], bool) if is_valid is None else is_valid
+        rows = class_support(support)
         if full_context:
-            order = jnp.argsort(~is_valid, stable=True)  # Padding comes last.
-            encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))
+            order = jnp.argsort(~rows.is_valid, stable=True)  # Padding comes last.
+            encoded = support_context.apply(params.support, embedded[order], jnp.sum(rows.is_valid))
             embedded = embedded.at[order].set(encoded)
-        labels = class_labels(support)
-        return Attended(embedded, labels, is_valid, statistics)
+        return Attended(embedded, rows.y, rows.is_valid, statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)

@@ -18,17 +18,10 @@ import optax
 from jaxmeta.checks import at_least
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._distances import squared_euclidean
-from jaxmeta.losses import (
-    LossFn,
-    among,
-    class_labels,
-    has_label,
-    is_present,
-    is_valid_row,
-    query_loss,
-)
+from jaxmeta.losses import LossFn, among, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding, weighted_means
+from jaxmeta.support import class_support
 
 
 class Prototypes(NamedTuple):
@@ -65,6 +58,16 @@ def prototypical(
     Raises:
       ValueError: `refine_steps` is below 0.
       TypeError: `distance` is not a function.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.prototypical(jaxmeta.networks.mlp(4, hidden=(8,)))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     if not callable(distance):
         raise TypeError(
@@ -80,25 +83,21 @@ def prototypical(
     def adapt(params, key, support):
         del key  # Class means need no randomness.
         embedded, statistics = embed.observe(params, support)
-        labels = class_labels(support)  # [S, N]
-        present = is_present(support)
+        rows = class_support(support)
+        is_unlabelled = rows.is_valid & ~rows.is_labelled
 
         def refined(centres, _):
-            shares = jax.nn.softmax(among(-distance(embedded, centres), present))
-            shares = jnp.where(_is_unlabelled(support)[:, None], shares, labels)
+            shares = jax.nn.softmax(among(-distance(embedded, centres), rows.is_present))
+            shares = jnp.where(is_unlabelled[:, None], shares, rows.y)
             return weighted_means(embedded, shares), None
 
-        centres = weighted_means(embedded, labels)
+        centres = weighted_means(embedded, rows.y)
         if refine_steps:
             centres, _ = jax.lax.scan(refined, centres, length=refine_steps)
-        return Prototypes(centres, present, statistics)
+        return Prototypes(centres, rows.is_present, statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(embed.under(params, adapted.statistics), x)
         return among(-distance(embedded, adapted.centres), adapted.is_present)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
-
-
-def _is_unlabelled(support):
-    return ~has_label(support.y) & is_valid_row(support)

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.learner import Examples, Learner
-from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
+from jaxmeta.losses import among, check_outputs, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import relation_head
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support, is_labelled
 
 
 class RelationParams(NamedTuple):
@@ -50,6 +51,17 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
 
     Returns a `Learner` with `RelationParams` whose adapted value is `ClassMaps`. Its outputs
     `[M, N]` are the log-odds of r, each class by itself: `sigmoid` gives r.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> key = jax.random.key(0)
+      >>> images = jax.random.uniform(key, (3, 28, 28, 1))
+      >>> episode = jaxmeta.make_episode(images[:2], [0, 1], images[2:], [1])
+      >>> learner = jaxmeta.relation(jaxmeta.networks.relation_embedding(width=4))
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     embed = as_net(embed, "embed")
     head = as_net(relation_head() if compare is None else compare, "compare")
@@ -64,12 +76,11 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
     def adapt(params, key, support):
         del key  # Sums need no randomness.
         embedded, of_embed = embed.observe(params.embed, support)
-        is_counted, present = is_labelled(support), is_present(support)
-        sums = _class_sums(embedded, class_labels(support))
-        pairs = (is_counted[:, None] & present).ravel()
-        rows = Examples(embedded, support.y)
-        _, of_compare = head.observe(params.compare, rows, sums, pairs)
-        return ClassMaps(sums, present, RelationParams(of_embed, of_compare))
+        rows = class_support(support)
+        sums = _class_sums(embedded, rows.y)
+        pairs = (rows.is_labelled[:, None] & rows.is_present).ravel()
+        _, of_compare = head.observe(params.compare, Examples(embedded, rows.y), sums, pairs)
+        return ClassMaps(sums, rows.is_present, RelationParams(of_embed, of_compare))
 
     def predict(params, adapted, x):
         statistics = adapted.statistics

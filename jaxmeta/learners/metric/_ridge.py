@@ -17,9 +17,10 @@ import jax.scipy.linalg
 import optax
 
 from jaxmeta.learner import Learner
-from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss, wide
+from jaxmeta.losses import LossFn, among, query_loss, wide
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support
 
 
 class RidgeParams(NamedTuple):
@@ -64,6 +65,16 @@ def ridge(
 
     Raises:
       ValueError: `lam` or `scale` is not finite and positive.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.ridge(jaxmeta.networks.mlp(4, hidden=(8,)), lam=1.0)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     for name, number in (("lam", lam), ("scale", scale)):
         if not (math.isfinite(number) and number > 0):
@@ -77,19 +88,20 @@ def ridge(
     def adapt(params, key, support):
         del key  # The solution is closed.
         embedded, statistics = embed.observe(params.embed, support)
-        is_counted = is_labelled(support)[:, None]
+        rows = class_support(support)
+        is_counted = rows.is_labelled[:, None]
         factor = jax.lax.rsqrt(jnp.maximum(jnp.sum(is_counted), 1).astype(embedded.dtype))
         # Rows that do not count are zero: they add nothing to either system.
         inputs = jnp.where(is_counted, with_constant(embedded), 0) * factor
-        labels = jnp.where(is_counted, support.y, 0) * factor
-        rows, width = inputs.shape
+        labels = rows.y * factor
+        n_rows, width = inputs.shape
         # An export leaves the number of rows open; the other system is then the one of known size.
-        is_small = not jax.export.is_symbolic_dim(rows) and rows < width
+        is_small = not jax.export.is_symbolic_dim(n_rows) and n_rows < width
         solve = woodbury if is_small else primal
         # No linear system is solved in 16 bits.
         lam = jnp.exp(wide(params.log_lam))
         weights = solve(wide(inputs), wide(labels), lam).astype(inputs.dtype)
-        return LinearHead(weights, is_present(support), statistics)
+        return LinearHead(weights, rows.is_present, statistics)
 
     def predict(params, adapted, x):
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)

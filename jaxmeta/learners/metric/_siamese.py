@@ -19,9 +19,10 @@ import optax
 
 from jaxmeta.learner import Learner
 from jaxmeta.learners.metric._log_means import log_means
-from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
+from jaxmeta.losses import among, check_outputs, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support, is_labelled
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
 
@@ -54,6 +55,17 @@ def siamese(embed: NetLike) -> Learner:
     Returns a `Learner` with `SiameseParams` whose adapted value is `Twins`. Its outputs `[M, N]`
     are the log-odds of that mean, each class by itself: `sigmoid` gives p, and its `loss` is the
     cross-entropy of pairs.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.siamese(jaxmeta.networks.mlp(4, hidden=(8,)))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> odds = learner.predict(params, adapted, episode.query.x)
+      >>> jax.nn.sigmoid(odds).shape  # the probability of each class, by itself
+      (1, 2)
     """
     embed = as_net(embed, "embed")
     head = nn.Dense(1, kernel_init=_negative, bias_init=nn.initializers.constant(FIRST_BIAS))
@@ -67,7 +79,7 @@ def siamese(embed: NetLike) -> Learner:
     def adapt(params, key, support):
         del key  # Pairs need no randomness.
         embedded, statistics = embed.observe(params.embed, support)
-        return Twins(embedded, class_labels(support), statistics)
+        return Twins(embedded, class_support(support).y, statistics)
 
     def pair_scores(params, adapted, x):
         """Log-odds `[M, S]` that each query and each support row are of one class."""
