@@ -14,10 +14,13 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 MOST_WAYS = 2**16  # longer one-hot rows are a mistake in the labels, and would fill the memory
-Params = Any
-Adapted = Any
+Key = jax.Array  # `jax.random.key(seed)`, of shape []
+Params = Any  # meta-parameters: any pytree
+Adapted = Any  # what a learner takes from one task: any pytree
+Outputs = jax.Array  # [M, N] logits or [M, D] values
 
 
 class Examples(NamedTuple):
@@ -69,13 +72,13 @@ class Trainable(Protocol):
 class Learner(NamedTuple):
     """A meta-learner. Every function handles one episode; the meta-batch appears in the step."""
 
-    init: Callable[[jax.Array, Episode], Params]
+    init: Callable[[Key, Episode], Params]
     """`(key, episode) -> params`: meta-parameters, any pytree."""
-    adapt: Callable[[Params, jax.Array, Examples], Adapted]
+    adapt: Callable[[Params, Key, Examples], Adapted]
     """`(params, key, support) -> adapted`: all that one task needs, any pytree."""
-    predict: Callable[[Params, Adapted, jax.Array], jax.Array]
+    predict: Callable[[Params, Adapted, jax.Array], Outputs]
     """`(params, adapted, x) -> outputs`: logits `[M, N]` or values `[M, D]`."""
-    loss: Callable[[Params, jax.Array, Episode], tuple[jax.Array, jax.Array]]
+    loss: Callable[[Params, Key, Episode], tuple[jax.Array, Outputs]]
     """`(params, key, episode) -> (scalar, query outputs)`; `jax.grad` of it is the meta-update."""
 
     def check(self, task: Any) -> None:
@@ -86,7 +89,14 @@ class Learner(NamedTuple):
             check_episode(task)
 
 
-def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = None) -> Episode:
+def make_episode(
+    support_x: ArrayLike,
+    support_y: ArrayLike,
+    query_x: ArrayLike,
+    query_y: ArrayLike,
+    *,
+    n_way: int | None = None,
+) -> Episode:
     """Builds a checked `Episode` from plain arrays, before anything is compiled.
 
     Args:
@@ -187,6 +197,19 @@ def check_labels(**parts: Examples) -> None:
             )
 
 
+def check_rank(y: jax.Array) -> None:
+    """What `check_labels` says of `y`, in functions that take examples as given.
+
+    Raises:
+      ValueError: `y` is not of rank two.
+    """
+    if y.ndim != 2:
+        raise ValueError(
+            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
+            "integer labels, and `y[:, None]` makes one column of targets."
+        )
+
+
 def check_episode(episode: Any) -> None:
     """What a sample gives is an episode, its labels in rows.
 
@@ -222,19 +245,6 @@ def check_stream(stream: Any) -> None:
     check_labels(stream=Examples(*stream))
 
 
-def check_rank(y: jax.Array) -> None:
-    """What `check_labels` says of `y`, in functions that take examples as given.
-
-    Raises:
-      ValueError: `y` is not of rank two.
-    """
-    if y.ndim != 2:
-        raise ValueError(
-            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
-            "integer labels, and `y[:, None]` makes one column of targets."
-        )
-
-
 def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
     """The support set has two classes or more, and that of every query, where both are one-hot.
 
@@ -264,7 +274,7 @@ def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
         )
 
 
-def _array(name: str, values) -> np.ndarray:
+def _array(name: str, values: Any) -> np.ndarray:
     """An array of real numbers.
 
     Raises:

@@ -66,7 +66,7 @@ def zeroed(examples: Examples) -> Examples:
     if is_valid is None:
         return examples
 
-    def masked(rows):
+    def masked(rows: jax.Array) -> jax.Array:
         is_row = is_valid.reshape(-1, *[1] * (rows.ndim - 1))
         return jnp.where(is_row, rows, jnp.zeros((), rows.dtype))
 

@@ -62,8 +62,8 @@ class Matching(_Embedded):
     """embed support images and queries in the light of the whole support set"""
     processing_steps: int = 3
     """how often a query reads from the support set, with full context"""
-    scale: float = 10.0
-    """factor of the cosines; the paper's is 1"""
+    scale: float = 1.0
+    """factor of the cosines; 1 in the paper, 10 and more in later work"""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import set_encoder
@@ -93,11 +93,11 @@ def hypernetwork(
     if hidden[-1] < 2:
         raise ValueError(f"the last of hidden must be >= 2 to be normalised, got {hidden[-1]}.")
 
-    def chosen(path):
+    def chosen(path: tuple) -> bool:
         names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
         return generated is None or generated(names)
 
-    def plan(x):
+    def plan(x: jax.Array) -> tuple[dict, dict, Any, WeightGenerator]:
         """Shapes of the target's weights by path, and which are generated."""
         shapes = jax.eval_shape(target.init, jax.random.key(0), x)
         leaves, structure = jax.tree.flatten_with_path(shapes)
@@ -115,7 +115,7 @@ def hypernetwork(
         )
         return every, emitted, structure, generator
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_encoder, key_generator, key_target = jax.random.split(key, 3)
         rows = as_support(episode.support)
         _, emitted, _, generator = plan(rows.x)
@@ -134,7 +134,7 @@ def hypernetwork(
             },
         }
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # One pass, without randomness.
         rows = as_support(support)
         _, emitted, _, generator = plan(rows.x)
@@ -150,22 +150,22 @@ def hypernetwork(
         whole = assembled(params, weights, rows.x)
         return GeneratedWeights(weights, target.observe(whole, support)[1])
 
-    def assembled(params, weights, x):
+    def assembled(params: Params, weights: dict[str, jax.Array], x: jax.Array) -> Any:
         every, _, structure, _ = plan(x)
         both = params["learned"] | weights
         return jax.tree.unflatten(structure, [both[name] for name in every])
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         weights = assembled(params, adapted.weights, x)
         return target.apply(target.under(weights, adapted.statistics), x)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
-def _name(path):
+def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _is_kernel(name, shape):
+def _is_kernel(name: str, shape: tuple[int, ...]) -> bool:
     """Biases, scales and shifts have no fan-in."""
     return len(shape) >= 2 and name.rpartition("/")[2] != "bias"

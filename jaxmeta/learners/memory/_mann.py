@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Examples, Learner, Stream
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params, Stream
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.learners.memory._streams import taking_streams
 from jaxmeta.losses import LossFn, mean_loss, query_loss
-from jaxmeta.net import NetLike, as_net, random_in_loss, refusing_dropout
+from jaxmeta.net import Net, NetLike, as_net, random_in_loss, refusing_dropout
 from jaxmeta.padding import ignoring_padding
 from jaxmeta.support import Support, as_support
 
@@ -88,7 +88,7 @@ def mann(
     machine = _machine(embed, controller, memory)
     on_streams = _machine(None if embed is None else refusing_dropout(embed), controller, memory)
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         if len(support.x) == 0:
             return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
@@ -99,10 +99,10 @@ def mann(
         state, _, _ = machine.run(params, machine.start(params, support, statistics), shuffled)
         return state
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         return machine.init(key, episode.query)
 
-    def stream_loss(params, key, stream):
+    def stream_loss(params: Params, key: Key, stream: Stream) -> tuple[jax.Array, Outputs]:
         del key
         outputs = on_streams.stream(params, stream).outputs
         return mean_loss(loss_fn, outputs, Examples(*stream)), outputs
@@ -131,15 +131,15 @@ class _Machine(NamedTuple):
     predict: Callable
 
 
-def _machine(embed, controller, memory):
+def _machine(embed: Net | None, controller: Controller, memory: Memory) -> _Machine:
     """Controller and memory as functions of a sequence."""
 
-    def embedded(params, statistics, x):
+    def embedded(params: Params, statistics: Any, x: jax.Array) -> jax.Array:
         if embed is None:
             return _flat(x)
         return embed.apply(embed.under(params["embed"], statistics), x)
 
-    def init(key, rows):
+    def init(key: Key, rows: Examples | Stream) -> Params:
         key_embed, key_controller, key_interface, key_output = jax.random.split(key, 4)
         x, n_way = rows.x, rows.y.shape[1]
         params = {} if embed is None else {"embed": embed.init(key_embed, x)}
@@ -150,7 +150,7 @@ def _machine(embed, controller, memory):
             "output": _dense(key_output, controller.size + memory.n_reads, n_way),
         }
 
-    def start(params, examples, statistics):
+    def start(params: Params, examples: Examples, statistics: Any) -> Written:
         dtype = params["output"]["bias"].dtype
         return Written(
             controller.start(params["controller"]),
@@ -160,11 +160,13 @@ def _machine(embed, controller, memory):
             statistics,
         )
 
-    def outputs_of(params, h, read):
+    def outputs_of(params: Params, h: jax.Array, read: jax.Array) -> jax.Array:
         kernel, bias = params["output"]["kernel"], params["output"]["bias"]
         return jnp.concatenate([h, read], axis=-1) @ kernel + bias
 
-    def run(params, state, examples):
+    def run(
+        params: Params, state: Written, examples: Examples
+    ) -> tuple[Written, jax.Array, Access]:
         """Goes through `examples` in their order: state, outputs `[M, N]`, access `[M, ...]`."""
         rows = as_support(examples)
         order = jnp.argsort(~rows.is_valid, stable=True)  # Padding comes last.
@@ -178,7 +180,7 @@ def _machine(embed, controller, memory):
             lambda leaf: leaf.astype(dtype), (state.controller, state.memory, state.read)
         )
 
-        def step(carry, now):
+        def step(carry: Any, now: Any) -> tuple[Any, Any]:
             projected, counts = now
             controller_state, memory_state, read = carry
             controller_state, h = controller.step(
@@ -196,10 +198,10 @@ def _machine(embed, controller, memory):
         now, stored, seen = carry
         return Written(now, stored, seen, last, state.statistics), outputs, access
 
-    def numbers_of(params, h):
+    def numbers_of(params: Params, h: jax.Array) -> jax.Array:
         return h @ params["interface"]["kernel"] + params["interface"]["bias"]
 
-    def stream(params, stream):
+    def stream(params: Params, stream: Stream) -> Trace:
         rows = Examples(*stream)
         if embed is not None and jax.eval_shape(lambda: embed.observe(params["embed"], rows)[1]):
             raise ValueError(
@@ -209,8 +211,8 @@ def _machine(embed, controller, memory):
         _, outputs, access = run(params, start(params, rows, {}), rows)
         return Trace(access, outputs)
 
-    def predict(params, adapted, x):
-        def one(row):
+    def predict(params: Params, adapted: Written, x: jax.Array) -> Outputs:
+        def one(row: jax.Array) -> tuple[jax.Array, jax.Array]:
             inputs = jnp.concatenate([row, adapted.label])[None]
             projected = controller.project(params["controller"], inputs)[0]
             _, h = controller.step(
@@ -223,7 +225,7 @@ def _machine(embed, controller, memory):
     return _Machine(init, start, run, stream, predict)
 
 
-def _dense(key, n_inputs, n_outputs):
+def _dense(key: Key, n_inputs: int, n_outputs: int) -> dict:
     return {"kernel": glorot(key, (n_inputs, n_outputs)), "bias": jnp.zeros(n_outputs)}
 
 
@@ -235,19 +237,19 @@ def nearest_seen() -> Learner:
     seen yet.
     """
 
-    def init(key, task):
+    def init(key: Key, task: Any) -> Params:
         del key, task
         return {}
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del params, key
         return as_support(support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Support, x: jax.Array) -> Outputs:
         del params
         return _label_of_nearest(x, adapted, jnp.ones((len(x), len(adapted.x)), bool))
 
-    def stream_loss(params, key, stream):
+    def stream_loss(params: Params, key: Key, stream: Stream) -> tuple[jax.Array, Outputs]:
         del params, key
         rows = Examples(*stream)
         is_earlier = jnp.tril(jnp.ones((len(rows.x),) * 2, bool), -1)
@@ -259,7 +261,7 @@ def nearest_seen() -> Learner:
     return taking_streams(few_shot, init=init, loss=stream_loss)
 
 
-def _label_of_nearest(x, seen: Support, may_see):
+def _label_of_nearest(x: jax.Array, seen: Support, may_see: jax.Array) -> jax.Array:
     x, others = _flat(x), _flat(seen.x)
     if len(others) == 0:
         return jnp.zeros((len(x), seen.y.shape[1]))
@@ -269,9 +271,9 @@ def _label_of_nearest(x, seen: Support, may_see):
     return jnp.where(may_see.any(axis=1)[:, None], seen.y[nearest], 0)
 
 
-def _flat(x):
+def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
-def _difference(outputs, y):
+def _difference(outputs: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(outputs - y), axis=1)

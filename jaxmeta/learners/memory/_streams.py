@@ -2,8 +2,20 @@
 
 from collections.abc import Callable
 
+import jax
+
 from jaxmeta.doors import check_key, check_params
-from jaxmeta.learner import Episode, Examples, Learner, Stream, check_episode, check_labels
+from jaxmeta.learner import (
+    Episode,
+    Examples,
+    Key,
+    Learner,
+    Outputs,
+    Params,
+    Stream,
+    check_episode,
+    check_labels,
+)
 from jaxmeta.support import zeroed
 
 
@@ -45,13 +57,13 @@ def taking_streams(learner: Learner, *, init: Callable, loss: Callable) -> Learn
       0.6931
     """
 
-    def init_either(key, task: Episode | Stream):
+    def init_either(key: Key, task: Episode | Stream) -> Params:
         check_key(key)
         if isinstance(task, Stream):
             return init(key, _looked_at(task))
         return learner.init(key, task)
 
-    def loss_either(params, key, task: Episode | Stream):
+    def loss_either(params: Params, key: Key, task: Episode | Stream) -> tuple[jax.Array, Outputs]:
         check_params(params)
         if isinstance(task, Stream):
             return loss(params, key, _looked_at(task))
@@ -66,6 +78,6 @@ def taking_streams(learner: Learner, *, init: Callable, loss: Callable) -> Learn
     return learner._replace(init=init_either, loss=loss_either)
 
 
-def _looked_at(stream):
+def _looked_at(stream: Stream) -> Stream:
     check_labels(stream=Examples(*stream))
     return Stream(*zeroed(Examples(*stream)))

@@ -8,14 +8,15 @@ Differs from the paper: nothing known.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import unit
 from jaxmeta.losses import among, query_loss, wide
 from jaxmeta.padding import ignoring_padding
@@ -60,16 +61,16 @@ def logistic_regression(*, c: float = 1.0, most_steps: int = 200) -> Learner:
         raise ValueError(f"c must be finite and > 0, got {c}.")
     at_least(1, most_steps=most_steps)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         del key, episode
         return {}
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del params, key  # The minimum is one, and is found without chance.
         rows = class_support(support)
         x = wide(unit(rows.x))
 
-        def penalised(head):
+        def penalised(head: tuple[jax.Array, jax.Array]) -> jax.Array:
             weights, bias = head
             logits = among(x @ weights + bias, rows.is_present)
             losses = optax.softmax_cross_entropy(logits, wide(rows.y))
@@ -81,7 +82,7 @@ def logistic_regression(*, c: float = 1.0, most_steps: int = 200) -> Learner:
         weights, bias = jax.lax.stop_gradient(_minimum(penalised, start, most_steps))
         return LogisticHead(weights, bias, rows.is_present)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return among(unit(x) @ adapted.weights + adapted.bias, adapted.is_present)
 
@@ -89,12 +90,12 @@ def logistic_regression(*, c: float = 1.0, most_steps: int = 200) -> Learner:
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _minimum(function, start, most_steps):
+def _minimum(function: Callable[[Any], jax.Array], start: Any, most_steps: int) -> Any:
     """Where the function has its minimum, by L-BFGS with a line search."""
     solver = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(function)
 
-    def step(carry):
+    def step(carry: tuple[Any, Any, jax.Array]) -> tuple[Any, Any, jax.Array]:
         point, state, _ = carry
         value, grad = value_and_grad(point, state=state)
         updates, state = solver.update(
@@ -103,7 +104,7 @@ def _minimum(function, start, most_steps):
         largest = optax.tree.norm(optax.tree.get(state, "grad"), ord=jnp.inf)
         return optax.apply_updates(point, updates), state, largest
 
-    def goes_on(carry):
+    def goes_on(carry: tuple[Any, Any, jax.Array]) -> jax.Array:
         _, state, largest = carry
         return (optax.tree.get(state, "count") < most_steps) & (largest > 1e-4)
 

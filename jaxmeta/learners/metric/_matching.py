@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import similarity
 from jaxmeta.learners.metric._log_means import log_means
 from jaxmeta.losses import LossFn, among, query_loss
@@ -89,7 +89,7 @@ def matching(
     embed = as_net(embed, "embed")
     support_context, query_context = _SupportContext(), _QueryContext(processing_steps)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_embed, key_support, key_query = jax.random.split(key, 3)
         params = embed.init(key_embed, episode.support.x)
         if not full_context:
@@ -102,7 +102,7 @@ def matching(
             query_context.init(key_query, embedded, embedded, is_valid),
         )
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Attention needs no randomness.
         embedded, statistics = embed.observe(params.embed, support)
         rows = class_support(support)
@@ -112,7 +112,7 @@ def matching(
             embedded = embedded.at[order].set(encoded)
         return Attended(embedded, rows.y, rows.is_valid, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         if full_context:
             embedded = query_context.apply(
@@ -124,7 +124,7 @@ def matching(
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
-def _log_attention(scores, labels):
+def _log_attention(scores: jax.Array, labels: jax.Array) -> jax.Array:
     """`log sum_i softmax(scores)_i y_i`, `[M, N]`, over the rows that have a label."""
     total = jnp.sum(labels, axis=1)  # [S]
     present = jnp.sum(labels, axis=0) > 0
@@ -136,7 +136,7 @@ class _SupportContext(nn.Module):
     """`g = g' + h_forward + h_backward` (appendix, "The Fully Conditional Embedding g")."""
 
     @nn.compact
-    def __call__(self, embedded, n_valid):
+    def __call__(self, embedded: jax.Array, n_valid: jax.Array) -> jax.Array:
         """Rows `[S, D]` of which the first `n_valid` count."""
         width = embedded.shape[1]
         both = nn.Bidirectional(
@@ -156,10 +156,10 @@ class _QueryContext(nn.Module):
     processing_steps: int
 
     @nn.compact
-    def __call__(self, queries, support, is_valid):
+    def __call__(self, queries: jax.Array, support: jax.Array, is_valid: jax.Array) -> jax.Array:
         """Queries `[M, D]` by themselves, each reading from the valid support rows `[S, D]`."""
 
-        def process(cell, carry, _):
+        def process(cell: Any, carry: Any, _: Any) -> tuple:
             c, h = carry
             weights = jax.nn.softmax(among(h @ support.T, is_valid))
             # The gates are linear in [f', h, r], so the read-out may enter beside f'.

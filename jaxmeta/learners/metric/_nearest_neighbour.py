@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import squared_euclidean
 from jaxmeta.losses import query_loss
 from jaxmeta.padding import ignoring_padding
@@ -17,15 +17,15 @@ def nearest_neighbour() -> Learner:
     `jaxmeta.support.Support`.
     """
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         del key, episode
         return {}
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del params, key
         return class_support(support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         near = squared_euclidean(_flat(x), _flat(adapted.x))
         return -jnp.min(
@@ -36,5 +36,5 @@ def nearest_neighbour() -> Learner:
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _flat(x):
+def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1)

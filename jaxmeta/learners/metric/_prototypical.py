@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import squared_euclidean
 from jaxmeta.losses import LossFn, among, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
@@ -77,16 +77,16 @@ def prototypical(
     at_least(0, refine_steps=refine_steps)
     embed = as_net(embed, "embed")
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         return embed.init(key, episode.support.x)
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Class means need no randomness.
         embedded, statistics = embed.observe(params, support)
         rows = class_support(support)
         is_unlabelled = rows.is_valid & ~rows.is_labelled
 
-        def refined(centres, _):
+        def refined(centres: jax.Array, _: Any) -> tuple:
             shares = jax.nn.softmax(among(-distance(embedded, centres), rows.is_present))
             shares = jnp.where(is_unlabelled[:, None], shares, rows.y)
             return weighted_means(embedded, shares), None
@@ -96,7 +96,7 @@ def prototypical(
             centres, _ = jax.lax.scan(refined, centres, length=refine_steps)
         return Prototypes(centres, rows.is_present, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params, adapted.statistics), x)
         return among(-distance(embedded, adapted.centres), adapted.is_present)
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 import optax
 
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.losses import LossFn, among, query_loss, wide
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
@@ -81,11 +81,11 @@ def ridge(
             raise ValueError(f"{name} must be finite and > 0, got {number}.")
     embed = as_net(embed, "embed")
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         params = embed.init(key, episode.support.x)
         return RidgeParams(params, jnp.log(lam), jnp.asarray(scale, float), jnp.zeros(()))
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # The solution is closed.
         embedded, statistics = embed.observe(params.embed, support)
         rows = class_support(support)
@@ -103,7 +103,7 @@ def ridge(
         weights = solve(wide(inputs), wide(labels), lam).astype(inputs.dtype)
         return LinearHead(weights, rows.is_present, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         logits = params.scale * (with_constant(embedded) @ adapted.weights) + params.shift
         return among(logits, adapted.is_present)

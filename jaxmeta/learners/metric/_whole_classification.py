@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._logistic_regression import logistic_regression
 from jaxmeta.losses import LossFn, mean_loss, wide
 from jaxmeta.net import NetLike, as_net, random_in_loss
@@ -80,7 +80,7 @@ def whole_classification(
     embed = as_net(embed, "embed")
     few_shot = logistic_regression() if head is None else head
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_embed, key_kernel, key_head = jax.random.split(key, 3)
         params = embed.init(key_embed, episode.query.x)
         embedded, statistics = embed.observe(params, episode.query)
@@ -91,18 +91,18 @@ def whole_classification(
         kernel = jax.nn.initializers.glorot_uniform()(key_kernel, shape, embedded.dtype)
         return WholeParams(params, kernel, jnp.zeros(shape[1], embedded.dtype), statistics)
 
-    def features(params, x):
+    def features(params: Params, x: jax.Array) -> jax.Array:
         return embed.apply(embed.under(params.embed, params.statistics), x)
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         embedded = support._replace(x=features(params, support.x))
         return OnStatistics(few_shot.adapt({}, key, embedded), params.statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         params = params._replace(statistics=adapted.statistics)
         return few_shot.predict({}, adapted.head, features(params, x))
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         del key
         batch = episode.query._replace(is_valid=is_labelled(episode.query))
         embedded, statistics = embed.observe(params.embed, batch)
