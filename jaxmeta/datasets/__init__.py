@@ -4,6 +4,7 @@ from jaxmeta.datasets._cache import data_home
 from jaxmeta.datasets._cifar import cifar_fs, fc100
 from jaxmeta.datasets._class_data import ClassData, Splits, split_classes
 from jaxmeta.datasets._fine_grained import aircraft, cub, fungi, vgg_flower
+from jaxmeta.datasets._from_npz import from_npz
 from jaxmeta.datasets._from_tfds import from_tfds
 from jaxmeta.datasets._glyphs import glyphs
 from jaxmeta.datasets._image_folder import draw_classes, image_folder
@@ -27,6 +28,7 @@ __all__ = [
     "data_home",
     "draw_classes",
     "fc100",
+    "from_npz",
     "from_tfds",
     "fungi",
     "glyphs",
