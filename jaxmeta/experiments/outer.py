@@ -39,8 +39,8 @@ class Outer:
 
     def check(self) -> None:
         """Raises a `ValueError` that names a count below 1."""
-        counts = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
-        counts += ("validation_episodes", "halve_every")
+        counts = ["steps", "meta_batch_size", "steps_per_call", "validate_every"]
+        counts += ["validation_episodes", "halve_every"]
         at_least(1, **{name: getattr(self, name) for name in counts})
 
     def build(self) -> optax.GradientTransformation:

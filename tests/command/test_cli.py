@@ -321,14 +321,20 @@ def test_the_installed_command_has_the_exit_status(tmp_path):
 @pytest.mark.parametrize(
     "name, flags",
     [
-        ("omniglot-hypertransformer-20w1s", ["--transformer-layers", "--unlabelled", "--width"]),
-        ("sinusoid-hypernetwork", ["--generator-hidden", "--code-hidden", "--hidden"]),
-        ("gaussian-process-conditional", ["--least-sigma", "--most-k-shot", "--code-size"]),
+        (
+            "omniglot-hypertransformer-20w1s",
+            ["--learner.transformer-layers", "--task.unlabelled", "--net.width"],
+        ),
+        ("sinusoid-hypernetwork", ["--learner.generator-hidden", "--net.hidden"]),
+        (
+            "gaussian-process-conditional",
+            ["--learner.least-sigma", "--task.most-k-shot", "--learner.encoder.code-size"],
+        ),
     ],
 )
 def test_one_pass_learners_on_the_command_line(name, flags, capsys):
     with pytest.raises(SystemExit):
-        cli.main(["train", name, "--help"])
+        cli.main(["train", name, "--help-all"])
     printed = capsys.readouterr().out
     for flag in flags:
         assert flag in printed
@@ -336,4 +342,4 @@ def test_one_pass_learners_on_the_command_line(name, flags, capsys):
 
 @pytest.mark.parametrize("name", sorted(recipes.ALL))
 def test_every_recipe_is_understood_with_none_of_its_fields_changed(name):
-    assert train.train_options(name, []).recipe == recipes.find(name)
+    assert train.train_options(train.find(name), [])[1] is recipes.find(name)
