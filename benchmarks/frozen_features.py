@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxmeta.recipes._run import versions
+from jaxmeta.runs.run import versions
 
 import jaxmeta
 from jaxmeta import datasets, networks, tasks

@@ -48,7 +48,13 @@ def _check_rank(y):
 
 
 def is_labelled(examples: Examples) -> jax.Array:
-    """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool."""
+    """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
+      >>> is_labelled(rows).tolist()
+      [True, False, True]
+    """
     return has_label(examples.y) & is_valid_row(examples)
 
 
@@ -80,6 +86,10 @@ def among(logits: jax.Array, is_present: jax.Array) -> jax.Array:
     """Logits `[M, N]` with those of absent classes out of reach: their probability is zero.
 
     They are finite in every float type, so that zero times their logarithm is zero.
+
+    Example:
+      >>> jax.nn.softmax(among(jnp.zeros((1, 3)), jnp.array([True, False, True]))).tolist()
+      [[0.5, 0.0, 0.5]]
     """
     absent = max(ABSENT, float(jnp.finfo(logits.dtype).min) / 2)
     return jnp.where(is_present, logits, jnp.asarray(absent, logits.dtype))
@@ -89,6 +99,10 @@ def masked_mean(values: jax.Array, is_counted: jax.Array) -> jax.Array:
     """Mean of `values` `[M]` where `is_counted` `[M]`, in float32 or better; 0 when nothing counts.
 
     What a row that does not count holds never enters, NaN included.
+
+    Example:
+      >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False])))
+      2.0
     """
     total = jnp.sum(jnp.where(is_counted, wide(values), 0))
     return total / jnp.maximum(jnp.sum(is_counted), 1)
@@ -170,6 +184,12 @@ def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Ar
 
     Raises:
       ValueError: as `per_example`.
+
+    Example:
+      >>> import optax
+      >>> rows = Examples(jnp.zeros((2, 1)), jnp.eye(2), is_valid=jnp.array([True, False]))
+      >>> round(float(mean_loss(optax.softmax_cross_entropy, jnp.zeros((2, 2)), rows)), 4)
+      0.6931
     """
     losses = per_example(loss_fn, outputs, examples.y)
     is_counted = is_valid_row(examples)
@@ -199,6 +219,12 @@ def accuracy(outputs: jax.Array, examples: Examples) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [1.0, 3.0], [5.0, 0.0]])
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+      >>> round(float(accuracy(logits, rows)), 3)
+      0.667
     """
     right = is_right(outputs, examples.y)
     dtype = jnp.promote_types(outputs.dtype, jnp.float32)
@@ -210,6 +236,11 @@ def squared_error(outputs: jax.Array, examples: Examples) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((2, 1)), jnp.array([[1.0], [3.0]]))
+      >>> float(squared_error(jnp.array([[0.0], [3.0]]), rows))
+      0.5
     """
     return mean_loss(lambda predicted, y: jnp.square(predicted - y), outputs, examples)
 
@@ -223,6 +254,12 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
 
     Raises:
       ValueError: logits and `y` differ in shape.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [1.0, 3.0], [5.0, 0.0]])
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+      >>> round(float(calibration_error(logits, rows)), 2)
+      0.41
     """
     right = is_right(logits, examples.y)
     logits = wide(logits)
@@ -255,6 +292,10 @@ def is_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> is_right(jnp.array([[2.0, 1.0], [2.0, 1.0]]), jnp.eye(2)).tolist()
+      [True, False]
     """
     check_outputs(outputs, y)
     if y.shape[-1] == 1:
@@ -293,6 +334,11 @@ def presentations(examples: Examples) -> jax.Array:
     """How many times a row's label has come in the rows up to and with it: `[M]` int, from 1.
 
     0 for padding and unlabelled rows.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+      >>> presentations(rows).tolist()
+      [1, 1, 2]
     """
     counts = is_labelled(examples)
     is_same = jnp.all(examples.y[:, None] == examples.y, axis=-1) & counts

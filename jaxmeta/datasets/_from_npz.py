@@ -61,7 +61,7 @@ def from_npz(
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (*DAMAGED_ZIP, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is no .npz file of plain arrays: {error}") from error

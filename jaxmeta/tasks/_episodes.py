@@ -63,6 +63,15 @@ def episodes(
         fewer than `k_shot + q_queries + unlabelled` images (2, if `shots` are imbalanced),
         `augment` changes shape or dtype, `rotations` meets images that are not square, or settings
         of the two kinds of shots are mixed.
+
+    Example:
+      >>> import jax, jaxmeta, numpy as np
+      >>> pictures = np.zeros((4 * 6, 8, 8, 1), np.uint8)  # 4 classes of 6
+      >>> data = jaxmeta.datasets.ClassData(pictures, (6,) * 4, tuple("abcd"))
+      >>> sample = jaxmeta.tasks.episodes(data, n_way=3, k_shot=1, q_queries=2)
+      >>> episode = sample(jax.random.key(0))
+      >>> episode.support.x.shape, episode.query.y.shape
+      ((3, 8, 8, 1), (6, 3))
     """
     return sampler(
         {"class_data": class_data},

@@ -18,7 +18,12 @@ STRING_LENGTH = 5
 
 
 def one_hot_labels(key: jax.Array, n_way: int) -> jax.Array:
-    """`[n_way, n_way]`: each class has a label slot (classes are drawn in random order)."""
+    """`[n_way, n_way]`: each class has a label slot (classes are drawn in random order).
+
+    Example:
+      >>> one_hot_labels(jax.random.key(0), 5).shape
+      (5, 5)
+    """
     del key
     return jnp.eye(n_way)
 
@@ -27,6 +32,11 @@ def string_labels(key: jax.Array, n_way: int) -> jax.Array:
     """Strings of five letters out of a to e, all different: `[n_way, 25]`, five ones a row.
 
     Santoro et al. 2016, section 4.1.
+
+    Example:
+      >>> labels = string_labels(jax.random.key(0), 3)
+      >>> labels.shape, labels.sum(axis=1).tolist()
+      ((3, 25), [5.0, 5.0, 5.0])
     """
     strings = jax.random.choice(key, N_LETTERS**STRING_LENGTH, (n_way,), replace=False)
     letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH) % N_LETTERS
@@ -70,6 +80,14 @@ def streams(
     Raises:
       ValueError: a number is out of range, there are too few classes, a class has fewer than
         `per_class` images, or images that are not square meet `rotations`, `size` or a turn.
+
+    Example:
+      >>> import jax, jaxmeta, numpy as np
+      >>> pictures = np.zeros((4 * 6, 8, 8, 1), np.uint8)  # 4 classes of 6
+      >>> data = jaxmeta.datasets.ClassData(pictures, (6,) * 4, tuple("abcd"))
+      >>> sample = jaxmeta.tasks.streams(data, n_way=2, per_class=3)
+      >>> sample(jax.random.key(0)).query.y.shape
+      (6, 2)
     """
     length = _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift)
     if size is not None:

@@ -58,6 +58,15 @@ def init_state(
     Raises:
       ValueError: an episode's labels are not rows.
       TypeError: `key`, `tx` or `sample` is something else.
+
+    Example:
+      >>> import jax, jaxmeta, optax
+      >>> sample = jaxmeta.tasks.sinusoid()
+      >>> net = jaxmeta.networks.mlp(1, hidden=(8,))
+      >>> learner = jaxmeta.maml(net, inner_steps=1, loss_fn=optax.squared_error)
+      >>> state = jaxmeta.init_state(jax.random.key(0), learner, optax.adam(1e-3), sample)
+      >>> int(state.step)
+      0
     """
     check_key(key)
     check_learner(learner)
@@ -113,6 +122,18 @@ def make_step(
         divide `meta_batch_size`; there are fewer devices; or, when called, an episode's labels are
         not rows, or the state was given to a step before.
       TypeError: `tx`, `sample`, or, when called, the state or the key is something else.
+
+    Example:
+      >>> import jax, jaxmeta, optax
+      >>> sample = jaxmeta.tasks.sinusoid()
+      >>> net = jaxmeta.networks.mlp(1, hidden=(8,))
+      >>> learner = jaxmeta.maml(net, inner_steps=1, loss_fn=optax.squared_error)
+      >>> tx = optax.adam(1e-3)
+      >>> step = jaxmeta.make_step(learner, tx, sample, meta_batch_size=4)
+      >>> state = jaxmeta.init_state(jax.random.key(0), learner, tx, sample)
+      >>> state, info = step(state, jax.random.key(1))
+      >>> int(state.step), info.loss.shape
+      (1, (1,))
     """
     check_learner(learner)
     check_optimiser(tx)

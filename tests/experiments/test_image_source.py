@@ -1,12 +1,13 @@
 """Every data set of images that the command can name."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxmeta import datasets
 from jaxmeta.command.flags import texts_of
-from jaxmeta.experiments.domains.images import DATASETS, KINDS, ImageSource
+from jaxmeta.experiments.domains.images import DATASETS, KINDS, Images, ImageSource
 
 
 @pytest.fixture
@@ -80,3 +81,24 @@ def test_a_folder_of_pictures(tmp_path, monkeypatch):
     assert splits.meta_train.images.shape == (3, 84, 84, 3)
     with pytest.raises(ValueError, match="data_dir must be the folder of pictures, got None"):
         ImageSource(dataset="folder").splits()
+
+
+def test_pictures_change_in_training_and_never_at_test(monkeypatch):
+    ramp = np.arange(9 * 64, dtype=np.uint8).reshape(9, 8, 8, 1)  # No row is its own mirror image.
+    classes = {name: ramp[3 * i : 3 * i + 3] for i, name in enumerate("abc")}
+    parts = (["a"], ["b"], ["c"])
+    monkeypatch.setattr(datasets, "glyphs", lambda: datasets.split_classes(classes, parts))
+    settings = {"rotations": False, "n_way": 1, "q_queries": 1, "train_n_way": 1}
+    images = Images(**settings, train_q_queries=1, augment=("crop", "flip"))
+    train, _, test = images.samples()
+    [test] = test.values()
+    keys = jax.random.split(jax.random.key(0), 5)
+
+    def are_as_they_were(sample):
+        rows = np.concatenate([np.asarray(sample(key).query.x) for key in keys])
+        return [any(np.allclose(row, one / 255, atol=1e-4) for one in ramp) for row in rows]
+
+    assert all(are_as_they_were(test))
+    assert not all(are_as_they_were(train))
+    with pytest.raises(ValueError, match=r"augment must be some of crop, .* got 'blur'"):
+        Images(augment=("blur",)).samples()

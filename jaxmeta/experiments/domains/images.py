@@ -35,6 +35,16 @@ KINDS: dict[str, Callable[[str, "ImageSource"], datasets.Splits]] = {
 }
 
 
+# Changes of a training picture, by name; the numbers are those usual for pictures of 32 pixels.
+AUGMENTATIONS = {
+    "crop": tasks.random_crop(padding=4),
+    "flip": tasks.random_flip(),
+    "colour": tasks.colour_jitter(),
+    "erase": tasks.random_erasing(),
+    "affine": tasks.random_affine(),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageSource:
     """A data set, its split and its classes."""
@@ -108,6 +118,8 @@ class Images(ImageSource, Domain):
     """query images per class in training"""
     unlabelled: int = 0
     """further support images per class that come without their label"""
+    augment: tuple[Literal["crop", "flip", "colour", "erase", "affine"], ...] = ()
+    """random changes of every training picture, in this order; pictures at test stay as they are"""
 
     @property
     def n_outputs(self) -> int:
@@ -129,6 +141,7 @@ class Images(ImageSource, Domain):
             n_way=self.train_n_way,
             k_shot=self.train_k_shot,
             q_queries=self.train_q_queries,
+            augment=self._augment(),
             **shared,
         )
         meta_val, meta_test = (
@@ -138,6 +151,14 @@ class Images(ImageSource, Domain):
             for split in (splits.meta_val, splits.meta_test)
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
+
+    def _augment(self):
+        if unknown := [name for name in self.augment if name not in AUGMENTATIONS]:
+            raise ValueError(
+                f"augment must be some of {', '.join(AUGMENTATIONS)}, got {unknown[0]!r}."
+            )
+        changes = [AUGMENTATIONS[name] for name in self.augment]
+        return tasks.augment(*changes) if changes else None
 
     def results(self, work: Work) -> dict:
         """Both protocols, fresh parameters, the raw-pixel floor, and the adaptation."""
