@@ -41,6 +41,17 @@ def test_importing_starts_no_jax_and_loads_nothing_that_it_does_not_use():
     assert done.stdout.strip() == "{} set()"
 
 
+def test_no_module_starts_jax_when_imported():
+    """The command sets the number of devices afterwards."""
+    code = (
+        "import importlib, pkgutil, jaxmeta; from jax._src import xla_bridge\n"
+        "for module in pkgutil.walk_packages(jaxmeta.__path__, 'jaxmeta.'):\n"
+        "    if module.name != 'jaxmeta.__main__': importlib.import_module(module.name)\n"
+        "    assert not xla_bridge._backends, module.name"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_what_is_imported_later_is_there_as_an_attribute():
     code = (
         "import jaxmeta; assert {*jaxmeta.__all__} == {*dir(jaxmeta)}\n"

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import optax
@@ -36,12 +37,12 @@ KINDS: dict[str, Callable[[str, "ImageSource"], datasets.Splits]] = {
 
 
 # Changes of a training picture, by name; the numbers are those usual for pictures of 32 pixels.
-AUGMENTATIONS = {
-    "crop": tasks.random_crop(padding=4),
-    "flip": tasks.random_flip(),
-    "colour": tasks.colour_jitter(),
-    "erase": tasks.random_erasing(),
-    "affine": tasks.random_affine(),
+AUGMENTATIONS: dict[str, Callable] = {
+    "crop": partial(tasks.random_crop, padding=4),
+    "flip": tasks.random_flip,
+    "colour": tasks.colour_jitter,
+    "erase": tasks.random_erasing,
+    "affine": tasks.random_affine,
 }
 
 
@@ -157,7 +158,7 @@ class Images(ImageSource, Domain):
             raise ValueError(
                 f"augment must be some of {', '.join(AUGMENTATIONS)}, got {unknown[0]!r}."
             )
-        changes = [AUGMENTATIONS[name] for name in self.augment]
+        changes = [AUGMENTATIONS[name]() for name in self.augment]
         return tasks.augment(*changes) if changes else None
 
     def results(self, work: Work) -> dict:
