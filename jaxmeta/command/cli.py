@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jax
 
+import jaxmeta
 from jaxmeta.command import supervisor
 from jaxmeta.command.huge_pages import restart_with_huge_pages
 from jaxmeta.command.program_cache import keep_programs
@@ -20,6 +21,7 @@ Meta-learning experiments from published recipes.
   jaxmeta recipes                 the recipes: paper, setting, published number
   jaxmeta train RECIPE            train, evaluate and draw; any field can be set
   jaxmeta train FILE.py:NAME      the same with a recipe of your own; executes the file
+  jaxmeta resume RUN              go on with a run that was stopped
   jaxmeta evaluate RUN            meta-test a run again
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
@@ -46,6 +48,7 @@ COMMANDS = (
     "predict",
     "recipes",
     "replay",
+    "resume",
     "train",
 )
 
@@ -54,8 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command; a mistake of the user gives one line and exit status 2."""
     is_a_program = arguments is None  # and not a call from Python
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if is_a_program and arguments[:1] == ["train"]:
+    if is_a_program and arguments[:1] in (["train"], ["resume"]):
         restart_with_huge_pages()
+    if arguments == ["--version"]:
+        print(f"jaxmeta {jaxmeta.__version__}")
+        return
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)

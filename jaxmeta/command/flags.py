@@ -88,6 +88,7 @@ def parse(
         "Options", description, {flag.path: flag for flag in [*own, *flags]}, headings
     )
     arguments = _with_prefixes(arguments, [*own, *flags])
+    description = textwrap.fill(description, 80)
     found: Any = tyro.cli(kind, args=arguments, prog=prog, description=description)
     chosen = {flag.path: getattr(found, flag.path) for flag in own}
     return dataclasses.replace(options, **chosen), _with(recipe, found)

@@ -92,6 +92,11 @@ def allow(code: str | Path | Recipe) -> None:
         _FILES[hashlib.sha256(path.read_bytes()).hexdigest()] = path
 
 
+def allowed_files() -> list[Path]:
+    """The files that this process was told that it may execute."""
+    return list(_FILES.values())
+
+
 def read(fields: Any, code: Any, where: Path) -> Recipe:
     """The recipe that `encode` has written into a run folder.
 

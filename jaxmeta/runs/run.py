@@ -35,6 +35,7 @@ def train(
     *,
     resume: bool = False,
     code: own.OwnCode | None = None,
+    show_progress: bool = True,
 ) -> Fitted:
     """Trains a recipe into a run folder.
 
@@ -48,6 +49,7 @@ def train(
       code: the file that parts of the recipe come from, of `own.load`, where they are not
         jaxmeta's; a copy of its source is kept in the folder. Without it this process can read the
         run, and another one after `jaxmeta.runs.allow(recipe)`.
+      show_progress: a bar, and a line for every validation.
 
     Raises:
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
@@ -87,6 +89,7 @@ def train(
         validation=experiment.validation,
         resume=resume,
         config=config,
+        show_progress=show_progress,
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,

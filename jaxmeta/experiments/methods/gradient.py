@@ -19,6 +19,7 @@ Derivative = Literal["reverse", "forward_over_reverse", "first_order"]
 class _InnerLoop(Method):
     """A learner with an inner loop: `build(net, loss_fn, inner_steps)`, in training and at test."""
 
+    family = "gradient"
     least_inner_steps = 0
     build: Any
     inner_steps: int
