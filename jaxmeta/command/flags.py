@@ -76,7 +76,7 @@ def parse(
         arguments = ["--help"]
     elif "--help" in arguments or "-h" in arguments:
         known = [flag for flag in flags if flag.path in ALIASES]
-        description += f" {len(flags) - len(known)} further fields are shown by --help-all."
+        description += f"\n\n{len(flags) - len(known)} further fields are shown by --help-all."
         flags = [flag._replace(path=ALIASES[flag.path].replace("-", "_")) for flag in known]
         arguments = ["--help"]
     headings = {
@@ -88,7 +88,6 @@ def parse(
         "Options", description, {flag.path: flag for flag in [*own, *flags]}, headings
     )
     arguments = _with_prefixes(arguments, [*own, *flags])
-    description = textwrap.fill(description, 80)
     found: Any = tyro.cli(kind, args=arguments, prog=prog, description=description)
     chosen = {flag.path: getattr(found, flag.path) for flag in own}
     return dataclasses.replace(options, **chosen), _with(recipe, found)

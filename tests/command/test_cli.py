@@ -270,7 +270,7 @@ def test_a_flag_of_two_parts_needs_its_prefix():
         named = train.Named("mine", recipe)
         read = train.train_options(named, words)[1]
         assert (read.task.width, read.net.width, read.learner.width) == found
-    with pytest.raises(ValueError, match="--width is a field of several parts: give --task.width"):
+    with pytest.raises(ValueError, match=r"--width is a field of several parts: give --task.width"):
         train.train_options(named, ["--width", "4"])
 
 
