@@ -13,6 +13,7 @@ import jax
 from jaxmeta.experiments import own
 from jaxmeta.experiments.build import Experiment, build
 from jaxmeta.experiments.codec import TYPE, encode, is_own
+from jaxmeta.experiments.fits import check_fits
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, newest_record, write_bytes
 from jaxmeta.runs.fit import Fitted, fit
@@ -74,6 +75,7 @@ def train(
         longer = {**fields["outer"], "steps": recipe.outer.steps}
         config = {**config, "fields": {**fields, "outer": longer}}
     experiment = build(recipe)
+    check_fits(recipe, experiment)
     outer = recipe.outer
     if code is not None and is_first():
         (run_dir / code.copy).parent.mkdir(parents=True, exist_ok=True)

@@ -316,6 +316,8 @@ def test_resume_needs_no_flags(tmp_path, capsys):
         (["train", "glyphs-maml-5w1s", "--split", "random"], "split is of Omniglot; glyphs has"),
         (["train", "glyphs-maml-5w1s", "--dataset", "mnist"], "mnist"),
         (["train", "glyphs-maml-5w1s", "--n-way", "9999"], "n_way must be at most"),
+        (["train", "glyphs-maml-5w1s", "--n-way", "20"], "got 5 in meta_train and 20 in meta_val"),
+        (["train", "glyphs-snail-5w1s", "--train-n-way", "7"], "got 7 in meta_train and 5 in meta"),
         (["train", "glyphs-maml-5w1s", "--q-queries", "20"], "must have k_shot + q_queries = 21"),
         (["train", "omniglot-maml-5w1s", "--data-dir", "nowhere"], "images_background.zip"),
         (["evaluate", "nowhere"], "nowhere holds no run"),

@@ -159,6 +159,14 @@ def test_a_file_without_a_recipe(text, name, message, tmp_path, monkeypatch, cap
     assert message in refused(capsys, "train", name)
 
 
+def test_a_net_for_other_pictures_is_refused_before_anything_begins(source, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(source.replace("8, 8, 1", "9, 9, 1"))
+    command = ["train", f"{tmp_path / 'mine.py'}", "--run-dir", str(tmp_path / "run")]
+    error = refused(capsys, *command)
+    assert "Wide does not take the inputs of Images, which have the shape [9, 9, 1]" in error
+    assert "64" in error and "81" in error and not (tmp_path / "run").exists()
+
+
 def test_a_part_that_lacks_what_is_asked_of_it():
     recipe = experiments.Recipe(task=object(), net=object(), learner=object())
     with pytest.raises(TypeError, match=r"object has no acts, .* inherit from .*\.Domain"):
