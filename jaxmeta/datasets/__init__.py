@@ -10,6 +10,7 @@ from jaxmeta.datasets._row_source import Rows
 if TYPE_CHECKING:
     from jaxmeta.datasets._cifar import cifar_fs, fc100
     from jaxmeta.datasets._fine_grained import aircraft, cub, fungi, vgg_flower
+    from jaxmeta.datasets._from_npz import from_npz
     from jaxmeta.datasets._from_tfds import from_tfds
     from jaxmeta.datasets._glyphs import glyphs
     from jaxmeta.datasets._image_folder import draw_classes, image_folder
@@ -33,6 +34,7 @@ __all__ = [
     "data_home",
     "draw_classes",
     "fc100",
+    "from_npz",
     "from_tfds",
     "fungi",
     "glyphs",
@@ -59,6 +61,7 @@ _LOADERS = {
     "cub": "_fine_grained",
     "draw_classes": "_image_folder",
     "fc100": "_cifar",
+    "from_npz": "_from_npz",
     "from_tfds": "_from_tfds",
     "fungi": "_fine_grained",
     "glyphs": "_glyphs",

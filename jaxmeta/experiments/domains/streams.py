@@ -8,6 +8,7 @@ import optax
 from jaxmeta import losses, tasks
 from jaxmeta.datasets import ClassData
 from jaxmeta.episodes import Sample
+from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.domains.images import ImageSource
 from jaxmeta.experiments.metric import ACCURACY
 from jaxmeta.experiments.parts import Samples, Work
@@ -15,13 +16,9 @@ from jaxmeta.experiments.reports.streams import memory_trace, of_all_steps, stre
 
 
 @dataclasses.dataclass(frozen=True)
-class Streams(ImageSource):
+class Streams(ImageSource, Domain):
     """Sequences of images whose labels are shown one step late."""
 
-    acts = False
-    has_images = False
-    has_shots = False
-    has_paths = False
     metric = ACCURACY
     n_outputs = 0  # The width of the labels, whatever the learner is told.
     scored_by = staticmethod(of_all_steps)
