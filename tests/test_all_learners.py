@@ -18,6 +18,7 @@ from jaxmeta.learners import memory
 from jaxmeta.learners.metric import cosine, nearest_neighbour
 from jaxmeta.training import init_state, make_step
 
+pytestmark = pytest.mark.usefixtures("strict_ranks")
 N_WAY, K_SHOT, Q_QUERIES, SIZE = 3, 2, 2, 5
 
 

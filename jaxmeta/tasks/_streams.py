@@ -29,7 +29,7 @@ def string_labels(key: jax.Array, n_way: int) -> jax.Array:
     Santoro et al. 2016, section 4.1.
     """
     strings = jax.random.choice(key, N_LETTERS**STRING_LENGTH, (n_way,), replace=False)
-    letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH) % N_LETTERS
+    letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH)[None] % N_LETTERS
     return jax.nn.one_hot(letters, N_LETTERS).reshape(n_way, -1)
 
 
