@@ -29,7 +29,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxmeta.recipes._run import versions
 
 import jaxmeta
 from jaxmeta import datasets, networks, tasks
@@ -38,6 +37,7 @@ from jaxmeta.heads import SCALE, Identity, PhotoNet, class_means
 from jaxmeta.learner import Examples
 from jaxmeta.learners.metric import cosine
 from jaxmeta.losses import accuracy, calibration_error
+from jaxmeta.runs.run import versions
 from jaxmeta.training import Validation
 
 OUT = Path(__file__).parent / "results" / "frozen_features.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 API = Path(__file__).parent / "api"
 LEARNERS = {
-    "The contract": ["Examples", "Episode", "Learner", "make_episode"],
+    "The contract": ["Examples", "Episode", "Stream", "Learner", "Trainable", "make_episode"],
     "Networks from elsewhere": ["Net", "from_nnx"],
     "Gradient-based": [
         *("maml", "fomaml", "anil", "reptile", "meta_sgd", "maml_plus_plus", "cavia", "imaml"),

@@ -6,11 +6,11 @@ one episode; see `jaxmeta.learner`, which is the place to start reading.
 
 import importlib
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
-from jaxmeta.learner import Episode, Examples, Learner, make_episode
+from jaxmeta.learner import Episode, Examples, Learner, Stream, Trainable, make_episode
 from jaxmeta.learners.gradient import (
     anil,
     cavia,
@@ -28,14 +28,16 @@ from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.net import Net
 from jaxmeta.nnx_modules import from_nnx
-from jaxmeta.runs import fit, restore, save
-from jaxmeta.training import evaluate, evaluate_stream, init_state, make_step
+from jaxmeta.training import evaluate, few_shot, init_state, make_step, online
 from jaxmeta.transforms import one_query_at_a_time, transductive
 
 __version__ = version("jaxmeta")
 
 if TYPE_CHECKING:
+    from jaxmeta import plots, recipes, runs
     from jaxmeta.estimator import FewShotClassifier, FewShotRegressor
+    from jaxmeta.runs.checkpoints import restore, save
+    from jaxmeta.runs.fit import fit
 
 __all__ = [
     "Episode",
@@ -44,14 +46,16 @@ __all__ = [
     "FewShotRegressor",
     "Learner",
     "Net",
+    "Stream",
+    "Trainable",
     "analysis",
     "anil",
     "cavia",
     "conditional",
     "datasets",
     "evaluate",
-    "evaluate_stream",
     "export",
+    "few_shot",
     "fit",
     "fomaml",
     "from_nnx",
@@ -72,13 +76,17 @@ __all__ = [
     "meta_sgd",
     "networks",
     "one_query_at_a_time",
+    "online",
+    "plots",
     "prototypical",
+    "recipes",
     "relation",
     "reptile",
     "restore",
     "ridge",
     "rl",
     "rules",
+    "runs",
     "save",
     "siamese",
     "snail",
@@ -86,9 +94,24 @@ __all__ = [
     "transductive",
 ]
 
+# Where names are that are imported when first asked for: scikit-learn, Orbax and matplotlib take a
+# second, which who writes or tests a learner should not wait.
+_LATER = {
+    "FewShotClassifier": "jaxmeta.estimator",
+    "FewShotRegressor": "jaxmeta.estimator",
+    "fit": "jaxmeta.runs",
+    "restore": "jaxmeta.runs",
+    "save": "jaxmeta.runs",
+}
 
-def __getattr__(name: str):
-    # scikit-learn takes a second to import, which only those who fit an estimator should wait.
-    if name in ("FewShotClassifier", "FewShotRegressor"):
-        return getattr(importlib.import_module("jaxmeta.estimator"), name)
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    if name in ("plots", "recipes", "runs"):
+        return importlib.import_module(f"jaxmeta.{name}")
     raise AttributeError(f"module 'jaxmeta' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

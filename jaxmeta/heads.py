@@ -20,20 +20,6 @@ SCALE = 15.0
 RELATIVE_LAMBDAS = tuple(10.0**power for power in range(-6, 4))
 
 
-class Identity:
-    """The net that gives its inputs back, flat."""
-
-    def init(self, key: jax.Array, x: jax.Array) -> dict:
-        """No parameters."""
-        del key, x
-        return {}
-
-    def apply(self, params: Any, x: jax.Array) -> jax.Array:
-        """`[M, *X]` to `[M, D]`."""
-        del params
-        return x.reshape(x.shape[0], -1)
-
-
 class PhotoNet:
     """The net from images `[M, H, W, 3]` or `[M, H, W, 1]`, in `[0, 1]`, to features `[M, 576]`.
 
@@ -67,7 +53,7 @@ def class_means() -> Learner:
 
     Snell et al. 2017 with the cosine, on features that are given; `prototypical` says the rest.
     """
-    return prototypical(Identity(), distance=_scaled_cosine)
+    return prototypical(networks.Identity(), distance=_scaled_cosine)
 
 
 class LinearValues(NamedTuple):
@@ -87,7 +73,7 @@ def ridge_values() -> Learner:
     `a_i / (G^-1)_ii`, its mean left in (Rifkin & Lippert, "Notes on Regularized Least Squares",
     2007, section 3).
     """
-    net = Identity()
+    net = networks.Identity()
 
     def init(key, episode):
         del key, episode

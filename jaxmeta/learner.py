@@ -9,7 +9,7 @@ Axis legend, used by every docstring of the library:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,37 @@ class Episode(NamedTuple):
     query: Examples  # M = Q
 
 
+class Stream(NamedTuple):
+    """A sequence of inputs, each predicted before its label is shown; nothing is known before.
+
+    Its steps T are rows like those of `Examples`. For learners that read it, such as `mann`;
+    `learners.memory.taking_streams` makes one of your own.
+    """
+
+    x: jax.Array  # [T, *X]
+    y: jax.Array  # [T, N] one-hot labels, or strings (`tasks.string_labels`)
+    is_valid: jax.Array | None = None  # [T] bool; False marks padding. None: all steps count
+
+
+class Trainable(Protocol):
+    """What a meta-step asks for, and all that it asks for; one function call is one task.
+
+    A `Learner` is one whose tasks are episodes, an `rl.Agent` one whose tasks are environments.
+    """
+
+    @property
+    def init(self) -> Callable[[jax.Array, Any], Params]:
+        """`(key, task) -> params`: meta-parameters, any pytree."""
+
+    @property
+    def loss(self) -> Callable[[Params, jax.Array, Any], tuple[jax.Array, Any]]:
+        """`(params, key, task) -> (scalar, anything)`: its value is reported, and its derivative in
+        `params` is the direction of the meta-update."""
+
+    def check(self, task: Any) -> None:
+        """Refuses, before anything is compiled, a task that is not one of its kind."""
+
+
 class Learner(NamedTuple):
     """A meta-learner. Every function handles one episode; the meta-batch appears in the step."""
 
@@ -49,6 +80,13 @@ class Learner(NamedTuple):
     """`(params, adapted, x) -> outputs`: logits `[M, N]` or values `[M, D]`."""
     loss: Callable[[Params, Key, Episode], tuple[jax.Array, Outputs]]
     """`(params, key, episode) -> (scalar, query outputs)`; `jax.grad` of it is the meta-update."""
+
+    def check(self, task: Any) -> None:
+        """A task is an episode or a stream, its labels in rows; raises as `check_episode`."""
+        if isinstance(task, Stream):
+            check_labels(stream=Examples(*task))
+        else:
+            check_episode(task)
 
 
 def make_episode(
@@ -170,6 +208,41 @@ def check_rank(y: jax.Array) -> None:
             f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
             "integer labels, and `y[:, None]` makes one column of targets."
         )
+
+
+def check_episode(episode: Any) -> None:
+    """What a sample gives is an episode, its labels in rows.
+
+    Raises:
+      TypeError: it is something else, such as a tuple of arrays.
+      ValueError: its labels are not rows.
+    """
+    if isinstance(episode, Stream):
+        raise TypeError(
+            "sample must give an Episode here, got a Stream: learners such as jaxmeta.mann learn "
+            "from streams, and jaxmeta.evaluate(..., score=jaxmeta.online()) tests them."
+        )
+    if not isinstance(episode, Episode):
+        raise TypeError(
+            f"sample must give an Episode, got {type(episode).__name__}: "
+            "`jaxmeta.Episode(jaxmeta.Examples(x, y), jaxmeta.Examples(x, y))` is one."
+        )
+    check_labels(**episode._asdict())
+
+
+def check_stream(stream: Any) -> None:
+    """What a sample gives is a stream, its labels in rows.
+
+    Raises:
+      TypeError: it is something else, such as an episode.
+      ValueError: its labels are not rows.
+    """
+    if not isinstance(stream, Stream):
+        raise TypeError(
+            f"sample must give a Stream here, got {type(stream).__name__}: `jaxmeta.Stream(x, y)` "
+            "is one, and score=few_shot() is for episodes."
+        )
+    check_labels(stream=Examples(*stream))
 
 
 def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:

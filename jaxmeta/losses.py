@@ -28,6 +28,10 @@ def among(logits: jax.Array, is_present: jax.Array) -> jax.Array:
     """Logits `[M, N]` with those of absent classes out of reach: their probability is zero.
 
     They are finite in every float type, so that zero times their logarithm is zero.
+
+    Example:
+      >>> jax.nn.softmax(among(jnp.zeros((1, 3)), jnp.array([True, False, True]))).tolist()
+      [[0.5, 0.0, 0.5]]
     """
     absent = max(ABSENT, float(jnp.finfo(logits.dtype).min) / 2)
     return jnp.where(is_present, logits, jnp.asarray(absent, logits.dtype))
@@ -37,6 +41,10 @@ def masked_mean(values: jax.Array, is_counted: jax.Array) -> jax.Array:
     """Mean of `values` `[M]` where `is_counted` `[M]`, in float32 or better; 0 when nothing counts.
 
     What a row that does not count holds never enters, NaN included.
+
+    Example:
+      >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False])))
+      2.0
     """
     total = jnp.sum(jnp.where(is_counted, wide(values), 0))
     return total / jnp.maximum(jnp.sum(is_counted), 1)
@@ -118,6 +126,12 @@ def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Ar
 
     Raises:
       ValueError: as `per_example`.
+
+    Example:
+      >>> import optax
+      >>> rows = Examples(jnp.zeros((2, 1)), jnp.eye(2), is_valid=jnp.array([True, False]))
+      >>> round(float(mean_loss(optax.softmax_cross_entropy, jnp.zeros((2, 2)), rows)), 4)
+      0.6931
     """
     losses = per_example(loss_fn, outputs, examples.y)
     is_counted = is_valid_row(examples)
@@ -147,6 +161,12 @@ def accuracy(outputs: jax.Array, examples: Examples) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [1.0, 3.0], [5.0, 0.0]])
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+      >>> round(float(accuracy(logits, rows)), 3)
+      0.667
     """
     right = is_right(outputs, examples.y)
     dtype = jnp.promote_types(outputs.dtype, jnp.float32)
@@ -158,19 +178,29 @@ def squared_error(outputs: jax.Array, examples: Examples) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((2, 1)), jnp.array([[1.0], [3.0]]))
+      >>> float(squared_error(jnp.array([[0.0], [3.0]]), rows))
+      0.5
     """
     return mean_loss(lambda predicted, y: jnp.square(predicted - y), outputs, examples)
 
 
-def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
-    """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
+def calibration_gaps(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
+    """Confidence less accuracy, summed over the labelled rows of each bin: `[n_bins]`.
 
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
-    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
-    where a label is not in `[0, 1]`.
+    Confidence is the largest entry of the softmax; of one column, that of the sigmoid. Bin b holds
+    `[b / n_bins, (b + 1) / n_bins)`, the last one 1 too. Gaps of episodes may be added up.
 
     Raises:
       ValueError: logits and `y` differ in shape.
+
+    Example:
+      >>> logits = jnp.array([[2.0, 0.0], [1.0, 3.0], [5.0, 0.0]])
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+      >>> round(float(calibration_error(logits, rows)), 2)
+      0.41
     """
     right = is_right(logits, examples.y)
     logits = wide(logits)
@@ -178,10 +208,23 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
         confidence = jax.nn.sigmoid(jnp.abs(logits[:, 0]))
     else:
         confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
-    counted = is_labelled(examples).astype(logits.dtype)
     bins = jnp.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
-    gap = jax.ops.segment_sum((confidence - right) * counted, bins, n_bins)
-    error = jnp.sum(jnp.abs(gap)) / jnp.maximum(jnp.sum(counted), 1)
+    belongs = (bins[:, None] == jnp.arange(n_bins)) & is_labelled(examples)[:, None]
+    return jnp.sum(jnp.where(belongs, (confidence - right)[:, None], 0), axis=0)
+
+
+def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
+    """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
+    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
+    where a label is not in `[0, 1]`. Of one episode: `jaxmeta.evaluate` pools a whole test.
+
+    Raises:
+      ValueError: logits and `y` differ in shape.
+    """
+    gaps = calibration_gaps(logits, examples, n_bins=n_bins)
+    error = jnp.sum(jnp.abs(gaps)) / jnp.maximum(jnp.sum(is_labelled(examples)), 1)
     return _of_labels(error, examples)
 
 
@@ -203,6 +246,10 @@ def is_right(outputs: jax.Array, y: jax.Array) -> jax.Array:
 
     Raises:
       ValueError: outputs and `y` differ in shape.
+
+    Example:
+      >>> is_right(jnp.array([[2.0, 1.0], [2.0, 1.0]]), jnp.eye(2)).tolist()
+      [True, False]
     """
     check_outputs(outputs, y)
     if y.shape[-1] == 1:
@@ -241,6 +288,11 @@ def presentations(examples: Examples) -> jax.Array:
     """How many times a row's label has come in the rows up to and with it: `[M]` int, from 1.
 
     0 for padding and unlabelled rows.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+      >>> presentations(rows).tolist()
+      [1, 1, 2]
     """
     counts = is_labelled(examples)
     is_same = jnp.all(examples.y[:, None] == examples.y[None], axis=-1) & counts[None]

@@ -27,6 +27,14 @@ def from_nnx(module: nnx.Module | Callable[[nnx.Rngs], nnx.Module]) -> Net:
     Raises:
       TypeError: `module` is neither of the two.
       ValueError: a layer other than `nnx.BatchNorm` keeps running statistics.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from flax import nnx
+      >>> net = jaxmeta.from_nnx(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
+      >>> params = net.init(jax.random.key(0), jax.numpy.ones((1, 3)))
+      >>> net.apply(params, jax.numpy.ones((5, 3))).shape
+      (5, 2)
     """
     if isinstance(module, nnx.Module):
         whole = nnx.split(module)

@@ -7,8 +7,18 @@ the NaN of an input or a label is NaN in the meta-gradient.
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.doors import check_episode, check_key, check_params
-from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params, check_labels
+from jaxmeta.doors import check_key, check_params
+from jaxmeta.learner import (
+    Adapted,
+    Episode,
+    Examples,
+    Key,
+    Learner,
+    Outputs,
+    Params,
+    check_episode,
+    check_labels,
+)
 from jaxmeta.support import zeroed
 
 

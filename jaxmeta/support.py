@@ -89,5 +89,11 @@ def has_label(y: jax.Array) -> jax.Array:
 
 
 def is_labelled(examples: Examples) -> jax.Array:
-    """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool."""
+    """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool.
+
+    Example:
+      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
+      >>> is_labelled(rows).tolist()
+      [True, False, True]
+    """
     return has_label(examples.y) & is_valid_row(examples)

@@ -27,13 +27,40 @@ def test_the_public_names_are_sorted():
     assert jaxmeta.__all__ == sorted(jaxmeta.__all__)
 
 
-def test_importing_does_not_start_jax_or_import_what_only_a_run_needs():
+# What only a run, a picture or a table needs.
+HEAVY = "matplotlib PIL rich orbax tensorstore tyro tensorboardX sklearn scipy pandas onnx grain"
+
+
+def test_importing_starts_no_jax_and_loads_nothing_that_it_does_not_use():
     code = (
-        "import sys, jaxmeta, jaxmeta.command.cli; from jax._src import xla_bridge as x; "
-        "print(x._backends, {'tensorboardX', 'sklearn', 'onnx'} & {*sys.modules})"
+        "import sys, jax, flax.linen, flax.nnx, optax; theirs = {*sys.modules}\n"
+        "import jaxmeta, jaxmeta.command.cli; from jax._src import xla_bridge\n"
+        f"print(xla_bridge._backends, {{*{HEAVY.split()}}} & {{*sys.modules}} - theirs)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{} set()"
+
+
+def test_no_module_starts_jax_when_imported():
+    """The command sets the number of devices afterwards."""
+    code = (
+        "import importlib, pkgutil, jaxmeta; from jax._src import xla_bridge\n"
+        "for module in pkgutil.walk_packages(jaxmeta.__path__, 'jaxmeta.'):\n"
+        "    if module.name != 'jaxmeta.__main__': importlib.import_module(module.name)\n"
+        "    assert not xla_bridge._backends, module.name"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_imported_later_is_there_as_an_attribute():
+    code = (
+        "import jaxmeta; assert {*jaxmeta.__all__} == {*dir(jaxmeta)}\n"
+        "print(jaxmeta.runs.train.__name__, jaxmeta.recipes.find.__name__, jaxmeta.fit.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "train find fit\n"
+    with pytest.raises(AttributeError, match="no attribute 'omniglott'"):
+        _ = jaxmeta.datasets.omniglott
 
 
 # The house of DESIGN.md, top floor first; what stands on one line may not import each other, but

@@ -142,6 +142,12 @@ def split_classes(
 
     Raises:
       ValueError: a class stands in two splits, or is not there.
+
+    Example:
+      >>> classes = {name: np.zeros((2, 4)) for name in ("ant", "bee", "cow")}
+      >>> splits = split_classes(classes, (["ant"], ["bee"], ["cow"]))
+      >>> splits.meta_test.class_names
+      ('cow',)
     """
     everyone = [name for split in names for name in split]
     if len(set(everyone)) < len(everyone):

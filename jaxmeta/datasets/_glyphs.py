@@ -44,6 +44,11 @@ def glyphs(*, cache_dir: str | Path | None = None) -> Splits:
     Returns `Splits` with images `[T, 28, 28, 1]` uint8, ink 255.
 
     The first call renders, in some ten seconds.
+
+    Example:
+      >>> splits = glyphs()
+      >>> splits.meta_train.images.shape[1:]
+      (28, 28, 1)
     """
     name = f"glyphs-{VERSION}-matplotlib-{matplotlib.__version__}.npz"
     folder = data_home() if cache_dir is None else Path(cache_dir)

@@ -42,6 +42,17 @@ def image_folder(
       FileNotFoundError: there is no such folder.
       ValueError: there are too few classes, a class without pictures or in two splits, one of the
         three folders is missing, or a file is no readable picture; names it.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from PIL import Image
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> for name in ("ant", "bee", "cow"):
+      ...     (folder / name).mkdir()
+      ...     Image.new("RGB", (40, 30)).save(folder / name / "1.png")
+      >>> splits = image_folder(folder, image_size=16, cache_dir=tempfile.mkdtemp())
+      >>> splits.meta_train.images.shape[1:], sum(split.n_classes for split in splits)
+      ((16, 16, 3), 3)
     """
     path = Path(path)
     splits = split_folders(path) if path.is_dir() else {}

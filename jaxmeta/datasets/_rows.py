@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,23 +11,9 @@ from jaxmeta.checks import at_least
 from jaxmeta.datasets._class_data import ClassData
 from jaxmeta.datasets._class_folders import class_folders, split_folders
 from jaxmeta.datasets._pictures import picture
+from jaxmeta.datasets._row_source import Rows
 
 INDEX, ROWS = "index.json", "rows.array_record"
-
-
-class Rows(Protocol):
-    """Rows of several classes, those of a class adjacent, each read when it is asked for."""
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Rows of each class, in order."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-
-    def __getitem__(self, row: int, /) -> np.ndarray:
-        """One row: an image `[H, W, C]` uint8, or `[*X]` of another dtype as it is."""
 
 
 class _ImageFiles(NamedTuple):
@@ -66,6 +52,17 @@ def image_files(
       FileNotFoundError: there is no such folder.
       ValueError: it has no images, a class without any, a file that is no picture, or lacks a
         class that is asked for; a row that is asked for is no readable picture.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from PIL import Image
+      >>> folder = pathlib.Path(tempfile.mkdtemp())
+      >>> for name in ("ant", "bee", "cow"):
+      ...     (folder / name).mkdir()
+      ...     Image.new("RGB", (40, 30)).save(folder / name / "1.png")
+      >>> rows = image_files(folder, image_size=16)
+      >>> rows.counts, rows[0].shape
+      ((1, 1, 1), (16, 16, 3))
     """
     at_least(1, image_size=image_size)
     folder = Path(folder)
@@ -140,6 +137,14 @@ def write_array_records(rows: Rows | ClassData, folder: str | Path) -> None:
 
     Raises:
       ValueError: the folder is there, or the rows differ in shape or dtype.
+
+    Example:
+      >>> import numpy as np, tempfile
+      >>> data = ClassData(np.zeros((4, 8, 8, 1), np.uint8), np.array([2, 2]), ("ant", "bee"))
+      >>> folder = Path(tempfile.mkdtemp()) / "records"
+      >>> write_array_records(data, folder)
+      >>> array_records(folder).counts
+      (2, 2)
     """
     try:
         from array_record.python.array_record_module import ArrayRecordWriter

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxmeta.checks import at_least
 from jaxmeta.datasets._pictures import picture
-from jaxmeta.datasets._rows import Rows
+from jaxmeta.datasets._row_source import Rows
 from jaxmeta.datasets._tfds import tensorflow_datasets
 
 

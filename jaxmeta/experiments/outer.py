@@ -24,6 +24,8 @@ class Outer:
     """the rate over the run: constant, to zero linearly or by a cosine, or halved at intervals"""
     warm_up: int = 0
     """meta-steps over which the rate first rises from zero; the schedule follows"""
+    weight_decay: float = 0.0
+    """share of each weight that a step takes away, times the rate (Loshchilov & Hutter 2019)"""
     clip: float | None = None
     """largest norm of the meta-gradient; None: no limit"""
     halve_every: int = 2000
@@ -39,9 +41,15 @@ class Outer:
 
     def check(self) -> None:
         """Raises a `ValueError` that names a count below 1."""
-        counts: tuple[str, ...] = ("steps", "meta_batch_size", "steps_per_call", "validate_every")
-        counts += ("validation_episodes", "halve_every")
-        at_least(1, **{name: getattr(self, name) for name in counts})
+        at_least(
+            1,
+            steps=self.steps,
+            meta_batch_size=self.meta_batch_size,
+            steps_per_call=self.steps_per_call,
+            validate_every=self.validate_every,
+            validation_episodes=self.validation_episodes,
+            halve_every=self.halve_every,
+        )
 
     def build(self) -> optax.GradientTransformation:
         """The optax transformation.
@@ -50,6 +58,7 @@ class Outer:
           ValueError: a count is below 1, or the warm-up leaves no steps to the schedule.
         """
         self.check()
+        at_least(0, weight_decay=self.weight_decay)
         if not 0 <= self.warm_up < self.steps:
             raise ValueError(
                 f"warm_up must be >= 0 and below steps ({self.steps}), got {self.warm_up}."
@@ -66,5 +75,14 @@ class Outer:
         if self.warm_up:
             rise = optax.linear_schedule(0.0, self.outer_lr, self.warm_up)
             rate = optax.join_schedules([rise, rate], [self.warm_up])
-        tx = optax.adam(rate) if self.optimiser == "adam" else optax.sgd(rate)
+        tx = self._steps(rate)
         return tx if self.clip is None else optax.chain(optax.clip_by_global_norm(self.clip), tx)
+
+    def _steps(self, rate):
+        if self.optimiser == "adam":
+            if not self.weight_decay:
+                return optax.adam(rate)
+            return optax.adamw(rate, weight_decay=self.weight_decay)
+        if not self.weight_decay:
+            return optax.sgd(rate)
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.sgd(rate))

@@ -4,6 +4,7 @@ import difflib
 
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.recipes.agents import AGENTS
+from jaxmeta.recipes.cifar import CIFAR
 from jaxmeta.recipes.glyphs import GLYPHS
 from jaxmeta.recipes.hyper import HYPER
 from jaxmeta.recipes.memory import MEMORY
@@ -13,7 +14,7 @@ from jaxmeta.recipes.quadratic import QUADRATIC
 from jaxmeta.recipes.sinusoid import SINUSOID
 
 ALL: dict[str, Recipe] = (
-    SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC | MEMORY | HYPER | AGENTS
+    SINUSOID | QUADRATIC | GLYPHS | OMNIGLOT | OMNIGLOT_METRIC | MEMORY | HYPER | CIFAR | AGENTS
 )
 
 

@@ -1,5 +1,6 @@
 """The folder of a run, and all that writes and reads it."""
 
+from jaxmeta.experiments.own import allow
 from jaxmeta.runs.analyse import Analysis, analyse_run
 from jaxmeta.runs.checkpoints import restore, save
 from jaxmeta.runs.fit import Fitted, fit
@@ -21,6 +22,7 @@ __all__ = [
     "Look",
     "Paths",
     "Replay",
+    "allow",
     "analyse_run",
     "attention_of_run",
     "episode_of_run",

@@ -32,6 +32,12 @@ def random_affine(
 
     Raises:
       ValueError: a number is out of range.
+
+    Example:
+      >>> import jax
+      >>> picture = jax.random.uniform(jax.random.key(0), (8, 8, 3))
+      >>> random_affine(max_turn=10.0)(jax.random.key(1), picture).shape
+      (8, 8, 3)
     """
     check_probability(probability)
     at_least(0, max_turn=max_turn, max_shear=max_shear, max_shift=max_shift)

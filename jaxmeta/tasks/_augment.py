@@ -54,6 +54,12 @@ def random_crop(*, padding: int) -> Augment:
 
     Raises:
       ValueError: `padding` is below 1.
+
+    Example:
+      >>> import jax
+      >>> picture = jax.random.uniform(jax.random.key(0), (8, 8, 3))
+      >>> random_crop(padding=2)(jax.random.key(1), picture).shape
+      (8, 8, 3)
     """
     at_least(1, padding=padding)
 
@@ -71,6 +77,13 @@ def random_flip(*, probability: float = 0.5) -> Augment:
 
     Raises:
       ValueError: `probability` is not in `[0, 1]`.
+
+    Example:
+      >>> import jax
+      >>> picture = jax.random.uniform(jax.random.key(0), (8, 8, 3))
+      >>> flipped = random_flip(probability=1.0)(jax.random.key(1), picture)
+      >>> bool((flipped == picture[:, ::-1]).all())
+      True
     """
     check_probability(probability)
 
@@ -99,6 +112,12 @@ def random_erasing(
 
     Raises:
       ValueError: a number is out of range.
+
+    Example:
+      >>> import jax
+      >>> picture = jax.random.uniform(jax.random.key(0), (8, 8, 3))
+      >>> random_erasing(probability=1.0)(jax.random.key(1), picture).shape
+      (8, 8, 3)
     """
     check_probability(probability)
     if not 0 < area[0] <= area[1] <= 1:
@@ -154,3 +173,14 @@ def check_probability(probability: float) -> None:
     """Raises ValueError where it is none."""
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must be in [0, 1], got {probability}.")
+
+
+def check_augment(augment, shape, dtype):
+    given = jax.ShapeDtypeStruct(shape, dtype)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    got = jax.eval_shape(augment, key, given)
+    if (got.shape, got.dtype) != (given.shape, given.dtype):
+        raise ValueError(
+            f"augment must keep an image's shape and dtype, {given.shape} {given.dtype}, but gives "
+            f"{got.shape} {got.dtype}."
+        )

@@ -24,6 +24,12 @@ def colour_jitter(
 
     Raises:
       ValueError: a number is not in `[0, 1]`.
+
+    Example:
+      >>> import jax
+      >>> picture = jax.random.uniform(jax.random.key(0), (8, 8, 3))
+      >>> colour_jitter(brightness=0.4)(jax.random.key(1), picture).shape
+      (8, 8, 3)
     """
     ranges = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
     for name, value in ranges.items():

@@ -10,7 +10,7 @@ import numpy as np
 from jaxmeta.checks import at_least
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
-from jaxmeta.tasks._augment import Augment
+from jaxmeta.tasks._augment import Augment, check_augment
 from jaxmeta.tasks._imbalanced import K_SHOT, MAX_SUPPORT, composition
 from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
 
@@ -63,6 +63,15 @@ def episodes(
         fewer than `k_shot + q_queries + unlabelled` images (2, if `shots` are imbalanced),
         `augment` changes shape or dtype, `rotations` meets images that are not square, or settings
         of the two kinds of shots are mixed.
+
+    Example:
+      >>> import jax, jaxmeta, numpy as np
+      >>> pictures = np.zeros((4 * 6, 8, 8, 1), np.uint8)  # 4 classes of 6
+      >>> data = jaxmeta.datasets.ClassData(pictures, (6,) * 4, tuple("abcd"))
+      >>> sample = jaxmeta.tasks.episodes(data, n_way=3, k_shot=1, q_queries=2)
+      >>> episode = sample(jax.random.key(0))
+      >>> episode.support.x.shape, episode.query.y.shape
+      ((3, 8, 8, 1), (6, 3))
     """
     return sampler(
         {"class_data": class_data},
@@ -163,7 +172,7 @@ def sampler(
     everything = pool(sources, weights, rotations)
     shape, dtype = everything.images.shape[1:], everything.images.dtype
     if augment is not None:
-        _check_augment(augment, shape, jnp.float32 if everything.are_images else dtype)
+        check_augment(augment, shape, jnp.float32 if everything.are_images else dtype)
     labels = jnp.eye(most_way)
     varies = is_balanced and (least_way, least_shot) != (most_way, most_shot)
 
@@ -269,17 +278,6 @@ def _check_source(name, source, most_way, total, least_images, turns):
         raise ValueError(
             f"every class{of} must have {least_images} images or more, but "
             f"{source.class_names[smallest]!r} has {source.counts[smallest]}."
-        )
-
-
-def _check_augment(augment, shape, dtype):
-    given = jax.ShapeDtypeStruct(shape, dtype)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    got = jax.eval_shape(augment, key, given)
-    if (got.shape, got.dtype) != (given.shape, given.dtype):
-        raise ValueError(
-            f"augment must keep an image's shape and dtype, {given.shape} {given.dtype}, but gives "
-            f"{got.shape} {got.dtype}."
         )
 
 

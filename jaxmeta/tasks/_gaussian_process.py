@@ -34,6 +34,11 @@ def gaussian_process(
 
     Raises:
       ValueError: a count is below 1, a range is not increasing, or a scale is not positive.
+
+    Example:
+      >>> episode = gaussian_process(k_shot=(3, 10), q_queries=5)(jax.random.key(0))
+      >>> episode.support.x.shape, 3 <= int(episode.support.is_valid.sum()) <= 10
+      ((10, 1), True)
     """
     least, most = (k_shot, k_shot) if isinstance(k_shot, int) else k_shot
     if not 1 <= least <= most:

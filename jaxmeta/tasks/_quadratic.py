@@ -19,6 +19,11 @@ def quadratic(dimension: int = 10) -> Callable[[jax.Array], Episode]:
 
     Raises:
       ValueError: `dimension` is below 1.
+
+    Example:
+      >>> episode = quadratic(dimension=3)(jax.random.key(0))
+      >>> episode.support.x.shape
+      (3, 3)
     """
     at_least(1, dimension=dimension)
 

@@ -28,6 +28,11 @@ def sinusoid(
 
     Raises:
       ValueError: a count is below 1, or a range is not increasing.
+
+    Example:
+      >>> episode = sinusoid(k_shot=5, q_queries=10)(jax.random.key(0))
+      >>> episode.support.x.shape, episode.query.y.shape
+      ((5, 1), (10, 1))
     """
     at_least(1, k_shot=k_shot, q_queries=q_queries)
     for name, (low, high) in (("amplitude", amplitude), ("phase", phase), ("x_range", x_range)):

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmeta.checks import at_least
 from jaxmeta.datasets import ClassData
-from jaxmeta.learner import Episode, Examples
+from jaxmeta.learner import Stream
 from jaxmeta.losses import N_LETTERS
 from jaxmeta.tasks._affine import interpolated
 from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
@@ -18,7 +18,12 @@ STRING_LENGTH = 5
 
 
 def one_hot_labels(key: jax.Array, n_way: int) -> jax.Array:
-    """`[n_way, n_way]`: each class has a label slot (classes are drawn in random order)."""
+    """`[n_way, n_way]`: each class has a label slot (classes are drawn in random order).
+
+    Example:
+      >>> one_hot_labels(jax.random.key(0), 5).shape
+      (5, 5)
+    """
     del key
     return jnp.eye(n_way)
 
@@ -27,6 +32,11 @@ def string_labels(key: jax.Array, n_way: int) -> jax.Array:
     """Strings of five letters out of a to e, all different: `[n_way, 25]`, five ones a row.
 
     Santoro et al. 2016, section 4.1.
+
+    Example:
+      >>> labels = string_labels(jax.random.key(0), 3)
+      >>> labels.shape, labels.sum(axis=1).tolist()
+      ((3, 25), [5.0, 5.0, 5.0])
     """
     strings = jax.random.choice(key, N_LETTERS**STRING_LENGTH, (n_way,), replace=False)
     letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH)[None] % N_LETTERS
@@ -44,12 +54,11 @@ def streams(
     size: int | None = None,
     max_turn: float = 0.0,
     max_shift: float = 0.0,
-) -> Callable[[jax.Array], Episode]:
+) -> Callable[[jax.Array], Stream]:
     """Sequences of Santoro et al. 2016: images of a few classes in random order.
 
-    A stream is an `Episode` whose support set has no rows and whose query set is the sequence, in
-    order: nothing is known in advance, and every row is predicted before its label is shown. The
-    paper's are 5 classes in 50 steps, `streams(data)`, and 15 classes in 100 steps,
+    Nothing is known in advance, and every row is predicted before its label is shown. The paper's
+    are 5 classes in 50 steps, `streams(data)`, and 15 classes in 100 steps,
     `streams(data, n_way=15, length=100)`.
 
     Args:
@@ -64,12 +73,20 @@ def streams(
       max_turn: each image is turned by up to this angle, in radians, either way.
       max_shift: each image is shifted by up to this share of its side, either way, along each axis.
 
-    Returns `sample(key) -> Episode` with support `x` `[0, *X]`, `y` `[0, W]` and query `x`
-    `[T, *X]`, `y` `[T, W]`, pure and jittable; `x` has the dtype that `episodes` gives it.
+    Returns `sample(key) -> Stream` with `x` `[T, *X]` and `y` `[T, W]`, pure and jittable; `x` has
+    the dtype that `episodes` gives it.
 
     Raises:
       ValueError: a number is out of range, there are too few classes, a class has fewer than
         `per_class` images, or images that are not square meet `rotations`, `size` or a turn.
+
+    Example:
+      >>> import jax, jaxmeta, numpy as np
+      >>> pictures = np.zeros((4 * 6, 8, 8, 1), np.uint8)  # 4 classes of 6
+      >>> data = jaxmeta.datasets.ClassData(pictures, (6,) * 4, tuple("abcd"))
+      >>> sample = jaxmeta.tasks.streams(data, n_way=2, per_class=3)
+      >>> sample(jax.random.key(0)).query.y.shape
+      (6, 2)
     """
     length = _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift)
     if size is not None:
@@ -88,7 +105,7 @@ def streams(
         if max_turn or max_shift:
             x = _bend(key_bend, x, max_turn, max_shift)
         y = labels(key_labels, n_way)[which]
-        return Episode(Examples(x[:0], y[:0]), Examples(x, y))
+        return Stream(x, y)
 
     return sample
 

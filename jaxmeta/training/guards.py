@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxmeta.episodes import Loaded, Sample
-from jaxmeta.learner import Episode, Key, Learner, Params
+from jaxmeta.learner import Episode, Key, Params, Trainable
 from jaxmeta.losses import wide
 from jaxmeta.training.step import global_norm, task_keys
 from jaxmeta.training.tracing import jit_passing_constants
@@ -30,7 +30,7 @@ class TaskNumbers(NamedTuple):
 
 
 def look_at_tasks(
-    learner: Learner,
+    learner: Trainable,
     sample: Sample,
     params: Any,
     key: jax.Array,
@@ -39,10 +39,10 @@ def look_at_tasks(
 ) -> TaskNumbers:
     """Loss and meta-gradient of each task of a step by itself; key as for the step."""
 
-    sample = _of_step(sample, step, meta_batch_size)
+    draw = _of_step(sample, step, meta_batch_size)
 
     def one(params: Params, i: jax.Array) -> tuple[jax.Array, jax.Array]:
-        value_and_grad = jax.value_and_grad(_task_loss(learner, sample, key, step, i))
+        value_and_grad = jax.value_and_grad(_task_loss(learner, draw, key, step, i))
         loss, grads = value_and_grad(params)
         return wide(loss), global_norm(grads)
 
@@ -53,7 +53,7 @@ def look_at_tasks(
 
 
 def first_bad_operation(
-    learner: Learner,
+    learner: Trainable,
     sample: Sample,
     params: Any,
     key: jax.Array,
@@ -76,7 +76,7 @@ def first_bad_operation(
     return None
 
 
-def _task_loss(learner: Learner, sample: Callable, key: Key, step: int, i: Any) -> Callable:
+def _task_loss(learner: Trainable, sample: Callable, key: Key, step: int, i: Any) -> Callable:
     def task_loss(params: Params) -> jax.Array:
         key_episode, key_learner = task_keys(key, step, i)
         return learner.loss(params, key_learner, sample(key_episode, i))[0]

@@ -35,7 +35,8 @@ def stand_in(patch):
     coloured = {name: images.repeat(3, axis=3) for name, images in classes.items()}
     patch(datasets, "glyphs", lambda: splits)
     patch(datasets, "omniglot", lambda data_dir, split: splits)
-    patch(datasets, "cifar_fs", lambda data_dir: datasets.split_classes(coloured, parts))
+    for name in ("cifar_fs", "fc100"):
+        patch(datasets, name, lambda data_dir: datasets.split_classes(coloured, parts))
 
 
 def first(experiment):

@@ -13,10 +13,15 @@ from jaxmeta.experiments.parts import Samples, Work
 from jaxmeta.experiments.reports.in_context import MOST_CONTEXTS, given_context, posterior
 from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environment import Environment
+from jaxmeta.training import Evaluation
 
 
-class _World:
-    """Tasks to act in."""
+class World:
+    """Defaults of the protocol `jaxmeta.experiments.parts.Domain`, for tasks to act in.
+
+    A class that inherits from it adds `build()`, which gives the environment, `setting`, its name
+    in words, and, for agents with a memory, `trial`, the number of episodes of a trial.
+    """
 
     acts = True
     has_images = False
@@ -28,7 +33,7 @@ class _World:
     n_outputs = 0  # As many as the actions want.
     loss_fn = None
     score = staticmethod(jnp.sum)
-    make_evaluate = staticmethod(rl.make_evaluate_returns)
+    scored_by = staticmethod(rl.acting)
     build: Any
     setting: Any
 
@@ -41,7 +46,7 @@ class _World:
         """Returns of the agent and of fresh parameters."""
         return return_results(work)
 
-    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+    def along_a_trial(self, work: Work, trained: Evaluation, untrained: Evaluation) -> dict:
         """What happens within a trial of an agent with a memory: returns by episode."""
         return by_episode(trained, untrained)
 
@@ -54,7 +59,7 @@ class _World:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bandits(_World):
+class Bandits(World):
     """Bernoulli bandits."""
 
     n_arms: int = 5
@@ -76,7 +81,7 @@ class Bandits(_World):
         """In words."""
         return f"{self.n_arms} arms, {self.n_pulls} pulls"
 
-    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+    def along_a_trial(self, work: Work, trained: Evaluation, untrained: Evaluation) -> dict:
         """Regret of each pull, beside that of the strategies of `rl.bandits`."""
         return regrets(self, work)
 
@@ -87,7 +92,7 @@ class Bandits(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class TabularMdps(_World):
+class TabularMdps(World):
     """Random MDPs in tables."""
 
     n_states: int = 10
@@ -110,7 +115,7 @@ class TabularMdps(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class Navigation(_World):
+class Navigation(World):
     """A point that moves to a goal in the plane."""
 
     has_paths = True
@@ -144,7 +149,7 @@ class Navigation(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class Locomotion(_World):
+class Locomotion(World):
     """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
 
     robot: Literal["half_cheetah", "ant"] = "half_cheetah"
@@ -175,7 +180,7 @@ class Locomotion(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class DarkRoom(_World):
+class DarkRoom(World):
     """A room with a goal that cannot be seen."""
 
     size: int = 10
@@ -208,7 +213,7 @@ class DarkRoom(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class KeyToDoor(_World):
+class KeyToDoor(World):
     """A dark room with a key and a door."""
 
     size: int = 9

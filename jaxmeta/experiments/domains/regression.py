@@ -5,31 +5,18 @@ import dataclasses
 import optax
 
 from jaxmeta import losses, tasks
+from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.metric import SQUARED_ERROR
-from jaxmeta.experiments.parts import Samples, Work
-from jaxmeta.experiments.reports.episodes import regression_results
-from jaxmeta.training import make_evaluate
+from jaxmeta.experiments.parts import Samples
 
 
-class _Regression:
+class _Regression(Domain):
     """One value for each point."""
 
-    acts = False
-    has_images = False
-    has_shots = False
-    has_paths = False
     metric = SQUARED_ERROR
     n_outputs = 1
     loss_fn = staticmethod(optax.squared_error)
     score = staticmethod(losses.squared_error)
-    make_evaluate = staticmethod(make_evaluate)
-
-    def results(self, work: Work) -> dict:
-        """The learner, fresh parameters, and the adaptation."""
-        return regression_results(work)
-
-    def trace(self, work: Work) -> None:
-        """None: the points of a task come together."""
 
 
 @dataclasses.dataclass(frozen=True)

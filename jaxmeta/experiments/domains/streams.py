@@ -8,23 +8,20 @@ import optax
 from jaxmeta import losses, tasks
 from jaxmeta.datasets import ClassData
 from jaxmeta.episodes import Sample
+from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.domains.images import ImageSource
 from jaxmeta.experiments.metric import ACCURACY
 from jaxmeta.experiments.parts import Samples, Work
-from jaxmeta.experiments.reports.streams import make_evaluate_all, memory_trace, stream_results
+from jaxmeta.experiments.reports.streams import memory_trace, of_all_steps, stream_results
 
 
 @dataclasses.dataclass(frozen=True)
-class Streams(ImageSource):
+class Streams(ImageSource, Domain):
     """Sequences of images whose labels are shown one step late."""
 
-    acts = False
-    has_images = False
-    has_shots = False
-    has_paths = False
     metric = ACCURACY
     n_outputs = 0  # The width of the labels, whatever the learner is told.
-    make_evaluate = staticmethod(make_evaluate_all)
+    scored_by = staticmethod(of_all_steps)
 
     n_way: int = 5
     """classes of a sequence"""

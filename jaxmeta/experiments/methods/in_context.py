@@ -12,6 +12,7 @@ from jaxmeta import rl
 from jaxmeta.experiments.methods.acting import Acting
 from jaxmeta.experiments.reports.in_context import source_by_episode
 from jaxmeta.rl.environment import Environment
+from jaxmeta.training import Score
 
 
 class _InContext(Acting):
@@ -31,15 +32,17 @@ class _InContext(Acting):
 class DecisionPretrained(_InContext):
     """A decision-pretrained transformer."""
 
-    # Of a posterior the likelihood is the measure: see rl.make_evaluate_likelihood.
-    make_evaluate = staticmethod(rl.make_evaluate_likelihood)
-
     context: int = 100
     """transitions in a context"""
     teacher_share: float = 0.0
     """share of the contexts, from 0 to 1, in which the teacher acts in some steps"""
     greedy: bool = False
     """take the likeliest action at test; False draws one"""
+
+    def scored_by(self, metric: Callable) -> Score:
+        """Of a posterior the likelihood is the measure, and not the metric of returns."""
+        del metric
+        return rl.likelihood()
 
     def build(self, net: Any, task: Any, *, given: int = 0, teacher_share=None) -> rl.Agent:
         """The agent."""

@@ -37,6 +37,17 @@ def anil(
 
     Raises:
       ValueError: no weight has `head` in its path (by `init`).
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.anil(jaxmeta.networks.mlp(2), inner_steps=1)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> moved = jax.tree.map(lambda new, old: bool((new != old).any()), adapted, params.net)
+      >>> sorted(name for name, layer in moved["params"].items() if any(layer.values()))
+      ['head']
     """
     return maml(
         net,

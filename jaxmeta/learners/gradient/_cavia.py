@@ -58,6 +58,16 @@ def cavia(
     Raises:
       ValueError: `context_size` is below 1, or another value is bad.
       TypeError: `inner_steps` is not an int.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.cavia(jaxmeta.networks.mlp(2), context_size=3)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> adapted.context.shape, learner.predict(params, adapted, episode.query.x).shape
+      ((3,), (1, 2))
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
     at_least(1, context_size=context_size)

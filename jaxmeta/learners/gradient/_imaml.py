@@ -55,6 +55,16 @@ def imaml(
     Raises:
       ValueError: `inner_steps`, `cg_steps` or `damping` is negative, or `lam` not positive.
       TypeError: `inner_steps` is not an int.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.imaml(jaxmeta.networks.mlp(2), inner_steps=4, lam=2.0)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     if not (math.isfinite(lam) and lam > 0):

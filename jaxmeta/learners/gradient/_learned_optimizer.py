@@ -50,6 +50,16 @@ def learned_optimizer(
     Raises:
       ValueError: `inner_steps` or `unroll` is below 1.
       TypeError: `inner_steps` is not an int.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.learned_optimizer(jaxmeta.networks.mlp(2), inner_steps=4, unroll=2)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> params.net, learner.predict(params, adapted, episode.query.x).shape
+      ({}, (1, 2))
     """
     whole = rules.coordinatewise_lstm() if rule is None else rule
     check_inner_loop(rule=whole, inner_steps=inner_steps, derivative="first_order")

@@ -125,6 +125,16 @@ def fomaml(
 
     The meta-gradient is `grad L_query(theta_T)`: cheaper than MAML's and biased. Arguments, result
     and errors are those of `maml`.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.fomaml(jaxmeta.networks.mlp(2), inner_steps=1)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     return maml(
         net,

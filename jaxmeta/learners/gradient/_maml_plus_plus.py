@@ -67,6 +67,16 @@ def maml_plus_plus(
     Raises:
       ValueError: `inner_steps` is below 1, `annealing_steps` negative, or another value is bad.
       TypeError: `inner_steps` is not an int.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.maml_plus_plus(jaxmeta.networks.mlp(2), inner_steps=2)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     check_inner_loop(inner_steps=inner_steps, derivative=derivative)
     at_least(1, inner_steps=inner_steps)

@@ -45,6 +45,16 @@ def meta_lstm(
     Raises:
       ValueError: `hidden` is below 1, `inner_steps` negative, or a range of biases backwards.
       TypeError: `inner_steps` is not an int.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.meta_lstm(jaxmeta.networks.mlp(2), hidden=4, inner_steps=2)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     return maml(
         net,

@@ -31,6 +31,16 @@ def meta_sgd(
       lr: initial value of every rate; a rate may become negative.
       inner_steps: gradient steps on the support set, 1 in the paper.
       loss_fn, derivative, remat, transductive: as for `maml`.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.meta_sgd(jaxmeta.networks.mlp(2))
+      >>> params = learner.init(key, episode)
+      >>> params.rule["params"]["head"]["kernel"].shape  # a rate for each weight
+      (40, 2)
+      >>> adapted = learner.adapt(params, key, episode.support)
     """
     return maml(
         net,

@@ -49,6 +49,17 @@ def reptile(
 
     Raises:
       ValueError: a bad value; at tracing, a `batch_size` over the number of support rows.
+
+    Example:
+      >>> import jax, jaxmeta, optax
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> rule = jaxmeta.rules.from_optax(optax.adam(1e-3, b1=0))
+      >>> learner = jaxmeta.reptile(jaxmeta.networks.mlp(2), rule=rule, inner_steps=2, batch_size=1)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative="first_order")
     at_least(1, batch_size=batch_size)

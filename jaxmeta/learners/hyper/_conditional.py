@@ -65,6 +65,17 @@ def conditional(
     Raises:
       ValueError: `least_sigma` is not in [0, 1); by `loss`, the net's outputs are not twice as wide
         as the targets where it is given.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> net = jaxmeta.networks.mlp(2, hidden=(8,))
+      >>> learner = jaxmeta.conditional(net, encoder=jaxmeta.networks.set_encoder(4))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     net = as_net(net)
     encoder = as_net(set_encoder() if encoder is None else encoder, "encoder")

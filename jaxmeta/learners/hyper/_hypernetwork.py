@@ -69,6 +69,17 @@ def hypernetwork(
     Raises:
       ValueError: a number is below 1, the last of `hidden` below 2, or `generated` chooses no
         weight (by `init`).
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> target = jaxmeta.networks.mlp(2, hidden=(8,))
+      >>> learner = jaxmeta.hypernetwork(target, encoder=jaxmeta.networks.set_encoder(4))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     target = as_net(target, "target")
     encoder = as_net(set_encoder() if encoder is None else encoder, "encoder")

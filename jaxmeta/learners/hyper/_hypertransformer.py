@@ -96,6 +96,17 @@ def hypertransformer(
       ValueError: a number is out of range; by the four functions, the images are too small for the
         blocks, the support set has other classes than at `init`, or queries are not of the size of
         the support images.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> key = jax.random.key(0)
+      >>> images = jax.random.uniform(key, (3, 28, 28, 1))
+      >>> episode = jaxmeta.make_episode(images[:2], [0, 1], images[2:], [1])
+      >>> learner = jaxmeta.hypertransformer(channels=8, trained_blocks=3)
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     at_least(
         1,

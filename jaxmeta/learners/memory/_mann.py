@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params, Stream
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
+from jaxmeta.learners.memory._streams import taking_streams
 from jaxmeta.losses import LossFn, mean_loss, query_loss
 from jaxmeta.net import Net, NetLike, as_net, random_in_loss, refusing_dropout
 from jaxmeta.padding import ignoring_padding
@@ -55,12 +56,12 @@ def mann(
     written and read; the outputs are linear in `[h_t, r_t]`. State and memory start anew in every
     episode.
 
-    `loss` takes two kinds of episodes:
+    `init` and `loss` take two kinds of tasks:
 
-    - a stream, whose support set has no rows (`tasks.streams`): the rows of the query set come one
-      after the other, each is predicted before its label is shown, and all are scored. The outputs
-      are those of every step. This is the paper's protocol.
-    - a few-shot episode: the query loss after `adapt`.
+    - a `Stream` (`tasks.streams`): its rows come one after the other, each is predicted before its
+      label is shown, and all are scored. The outputs are those of every step. This is the paper's
+      protocol.
+    - an `Episode`: the query loss after `adapt`.
 
     `adapt` writes the support set, in an order drawn from its key; `predict` takes one more step
     for each query by itself, which reads and does not write.
@@ -98,18 +99,17 @@ def mann(
         state, _, _ = machine.run(params, machine.start(params, support, statistics), shuffled)
         return state
 
-    def stream_loss(params: Params, episode: Episode) -> tuple[jax.Array, Outputs]:
-        outputs = on_streams.stream(params, episode).outputs
-        return mean_loss(loss_fn, outputs, episode.query), outputs
+    def init(key: Key, episode: Episode) -> Params:
+        return machine.init(key, episode.query)
 
-    few_shot_loss = query_loss(adapt, machine.predict, loss_fn)
+    def stream_loss(params: Params, key: Key, stream: Stream) -> tuple[jax.Array, Outputs]:
+        del key
+        outputs = on_streams.stream(params, stream).outputs
+        return mean_loss(loss_fn, outputs, Examples(*stream)), outputs
 
-    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
-        if len(episode.support.x) == 0:
-            return stream_loss(params, episode)
-        return few_shot_loss(params, key, episode)
-
-    return ignoring_padding(Learner(machine.init, adapt, machine.predict, loss))
+    loss = query_loss(adapt, machine.predict, loss_fn)
+    few_shot = ignoring_padding(Learner(init, adapt, machine.predict, loss))
+    return taking_streams(few_shot, init=machine.init, loss=stream_loss)
 
 
 def reads_and_writes(
@@ -117,8 +117,8 @@ def reads_and_writes(
     *,
     controller: Controller | None = None,
     memory: Memory | None = None,
-) -> Callable[[Any, Episode], Trace]:
-    """What a `mann` of the same arguments does along a stream: `(params, episode) -> Trace`."""
+) -> Callable[[Any, Stream], Trace]:
+    """What a `mann` of the same arguments does along a stream: `(params, stream) -> Trace`."""
     embed = None if embed is None else as_net(embed, "embed")
     return _machine(embed, controller or lstm(), memory or lrua()).stream
 
@@ -139,9 +139,9 @@ def _machine(embed: Net | None, controller: Controller, memory: Memory) -> _Mach
             return _flat(x)
         return embed.apply(embed.under(params["embed"], statistics), x)
 
-    def init(key: Key, episode: Episode) -> Params:
+    def init(key: Key, rows: Examples | Stream) -> Params:
         key_embed, key_controller, key_interface, key_output = jax.random.split(key, 4)
-        x, n_way = episode.query.x, episode.query.y.shape[1]
+        x, n_way = rows.x, rows.y.shape[1]
         params = {} if embed is None else {"embed": embed.init(key_embed, x)}
         n_inputs = jax.eval_shape(lambda: embedded(params, {}, x)).shape[1] + n_way
         return params | {
@@ -201,14 +201,14 @@ def _machine(embed: Net | None, controller: Controller, memory: Memory) -> _Mach
     def numbers_of(params: Params, h: jax.Array) -> jax.Array:
         return h @ params["interface"]["kernel"] + params["interface"]["bias"]
 
-    def stream(params: Params, episode: Episode) -> Trace:
-        query = episode.query
-        if embed is not None and jax.eval_shape(lambda: embed.observe(params["embed"], query)[1]):
+    def stream(params: Params, stream: Stream) -> Trace:
+        rows = Examples(*stream)
+        if embed is not None and jax.eval_shape(lambda: embed.observe(params["embed"], rows)[1]):
             raise ValueError(
                 "embed must not normalise by its batch on a stream: a prediction would depend on "
                 "inputs that come later."
             )
-        _, outputs, access = run(params, start(params, query, {}), query)
+        _, outputs, access = run(params, start(params, rows, {}), rows)
         return Trace(access, outputs)
 
     def predict(params: Params, adapted: Written, x: jax.Array) -> Outputs:
@@ -232,13 +232,13 @@ def _dense(key: Key, n_inputs: int, n_outputs: int) -> dict:
 def nearest_seen() -> Learner:
     """The label of the nearest earlier input, in squared Euclidean distance: a baseline.
 
-    Nothing is learned. On a stream (see `mann`) an input's neighbours are the rows before it; in a
-    few-shot episode the support set. The outputs are label rows; there are zeros where nothing was
+    Nothing is learned. In a `Stream` an input's neighbours are the rows before it; in an `Episode`
+    the support set. The outputs are label rows; there are zeros where nothing was
     seen yet.
     """
 
-    def init(key: Key, episode: Episode) -> Params:
-        del key, episode
+    def init(key: Key, task: Any) -> Params:
+        del key, task
         return {}
 
     def adapt(params: Params, key: Key, support: Examples) -> Adapted:
@@ -249,17 +249,16 @@ def nearest_seen() -> Learner:
         del params
         return _label_of_nearest(x, adapted, jnp.ones((len(x), len(adapted.x)), bool))
 
-    few_shot_loss = query_loss(adapt, predict, _difference)
+    def stream_loss(params: Params, key: Key, stream: Stream) -> tuple[jax.Array, Outputs]:
+        del params, key
+        rows = Examples(*stream)
+        is_earlier = jnp.tril(jnp.ones((len(rows.x),) * 2, bool), -1)
+        outputs = _label_of_nearest(rows.x, as_support(rows), is_earlier)
+        return mean_loss(_difference, outputs, rows), outputs
 
-    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
-        if len(episode.support.x):
-            return few_shot_loss(params, key, episode)
-        query = episode.query
-        is_earlier = jnp.tril(jnp.ones((len(query.x),) * 2, bool), -1)
-        outputs = _label_of_nearest(query.x, as_support(query), is_earlier)
-        return mean_loss(_difference, outputs, query), outputs
-
-    return ignoring_padding(Learner(init, adapt, predict, loss))
+    loss = query_loss(adapt, predict, _difference)
+    few_shot = ignoring_padding(Learner(init, adapt, predict, loss))
+    return taking_streams(few_shot, init=init, loss=stream_loss)
 
 
 def _label_of_nearest(x: jax.Array, seen: Support, may_see: jax.Array) -> jax.Array:

@@ -87,6 +87,16 @@ def meta_networks(
 
     Raises:
       ValueError: `hidden` is below 1.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.meta_networks(jaxmeta.networks.augmented(2, conv_blocks=0, hidden=4))
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     at_least(1, hidden=hidden)
     base = embed if base is None else base

@@ -79,6 +79,16 @@ def snail(
     Raises:
       ValueError: a size is below 1; or, when called, the support set is too long or too short for
         the parameters.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.snail(jaxmeta.networks.mlp(64))
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     embed = as_net(embed, "embed")
     temporal_block(2, filters)

@@ -22,10 +22,10 @@ def cosine(x: jax.Array, centres: jax.Array) -> jax.Array:
 
 def similarity(x: jax.Array, centres: jax.Array) -> jax.Array:
     """`cos(x_m, c_n)`, `[M, N]`."""
-    return _unit(x) @ _unit(centres).T
+    return unit(x) @ unit(centres).T
 
 
-def _unit(x: jax.Array) -> jax.Array:
+def unit(x: jax.Array) -> jax.Array:
     """`x / |x|`, in float32 at least; zero rows stay zero and have zero derivatives of any order.
 
     A zero vector has no direction and the quotient no derivative there. It is what padding is, and

@@ -71,6 +71,17 @@ def matching(
 
     Raises:
       ValueError: `processing_steps` is below 1, or `scale` is not finite and positive.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.matching(jaxmeta.networks.mlp(4, hidden=(8,)), scale=10.0)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> outputs = learner.predict(params, adapted, episode.query.x)
+      >>> round(float(jax.numpy.exp(outputs).sum()), 4)
+      1.0
     """
     at_least(1, processing_steps=processing_steps)
     if not (math.isfinite(scale) and scale > 0):

@@ -58,6 +58,16 @@ def prototypical(
     Raises:
       ValueError: `refine_steps` is below 0.
       TypeError: `distance` is not a function.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.prototypical(jaxmeta.networks.mlp(4, hidden=(8,)))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     if not callable(distance):
         raise TypeError(

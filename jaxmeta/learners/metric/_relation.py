@@ -51,6 +51,17 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
 
     Returns a `Learner` with `RelationParams` whose adapted value is `ClassMaps`. Its outputs
     `[M, N]` are the log-odds of r, each class by itself: `sigmoid` gives r.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> key = jax.random.key(0)
+      >>> images = jax.random.uniform(key, (3, 28, 28, 1))
+      >>> episode = jaxmeta.make_episode(images[:2], [0, 1], images[2:], [1])
+      >>> learner = jaxmeta.relation(jaxmeta.networks.relation_embedding(width=4))
+      >>> params = jax.eval_shape(learner.init, key, episode)
+      >>> _, logits = jax.eval_shape(learner.loss, params, key, episode)
+      >>> logits.shape
+      (1, 2)
     """
     embed = as_net(embed, "embed")
     head = as_net(relation_head() if compare is None else compare, "compare")

@@ -65,6 +65,16 @@ def ridge(
 
     Raises:
       ValueError: `lam` or `scale` is not finite and positive.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.ridge(jaxmeta.networks.mlp(4, hidden=(8,)), lam=1.0)
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> learner.predict(params, adapted, episode.query.x).shape
+      (1, 2)
     """
     for name, number in (("lam", lam), ("scale", scale)):
         if not (math.isfinite(number) and number > 0):

@@ -55,6 +55,17 @@ def siamese(embed: NetLike) -> Learner:
     Returns a `Learner` with `SiameseParams` whose adapted value is `Twins`. Its outputs `[M, N]`
     are the log-odds of that mean, each class by itself: `sigmoid` gives p, and its `loss` is the
     cross-entropy of pairs.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> key = jax.random.key(0)
+      >>> learner = jaxmeta.siamese(jaxmeta.networks.mlp(4, hidden=(8,)))
+      >>> params = learner.init(key, episode)
+      >>> adapted = learner.adapt(params, key, episode.support)
+      >>> odds = learner.predict(params, adapted, episode.query.x)
+      >>> jax.nn.sigmoid(odds).shape  # the probability of each class, by itself
+      (1, 2)
     """
     embed = as_net(embed, "embed")
     head = nn.Dense(1, kernel_init=_negative, bias_init=nn.initializers.constant(FIRST_BIAS))
