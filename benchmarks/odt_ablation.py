@@ -30,6 +30,7 @@ import optax
 from scipy import stats
 
 from jaxmeta import rl
+from jaxmeta.training import make_evaluate
 
 RESULT = Path(__file__).parent / "results/odt_ablation.json"
 OFFLINE, ONLINE, CONTEXT, TRIALS = 10, 30, 6, 40
@@ -74,7 +75,7 @@ def run(task, seeds, *, context=CONTEXT, **parts):
     step = training.make_step(
         agent, tx, world.sample, meta_batch_size=TRIALS, steps_per_call=OFFLINE
     )
-    score = rl.make_evaluate_returns(agent, world.sample, n_episodes=400)
+    score = make_evaluate(agent, world.sample, n_episodes=400, score=rl.acting())
 
     def of_seed(seed):
         keys = jax.random.split(jax.random.key(seed), 3)
@@ -83,7 +84,7 @@ def run(task, seeds, *, context=CONTEXT, **parts):
         for calls in (1, ONLINE // OFFLINE):
             for _ in range(calls):
                 state, _ = step(state, keys[1])
-            returns.append(float(score(state.params, keys[2]).per_task.sum(1).mean()))
+            returns.append(float(score(state.params, keys[2]).curves.sum(1).mean()))
         return returns
 
     return np.array([of_seed(seed) for seed in range(seeds)])

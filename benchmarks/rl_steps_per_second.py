@@ -33,7 +33,7 @@ import optax
 import torch
 
 from jaxmeta import experiments, networks, rl
-from jaxmeta.training import init_state
+from jaxmeta.training import evaluate, init_state
 
 RESULT = Path(__file__).parent / "results/rl_steps_per_second.json"
 TASKS, EPISODES, HORIZON, HIDDEN = 20, 20, 100, 100
@@ -183,9 +183,10 @@ def main():
     state = init_state(jax.random.key(0), agent, tx, world.sample)
     weights = torch_weights(state.params)
     optimiser = torch.optim.Adam(weights, lr=OUTER_LR)
-    at_start = rl.make_evaluate_returns(
-        agent, world.sample, n_episodes=TASKS, metric=lambda returns: returns[1]
-    )(state.params, jax.random.key(1))
+    score = rl.acting(lambda returns: returns[1])
+    at_start = evaluate(
+        agent, state.params, world.sample, n_episodes=TASKS, key=jax.random.key(1), score=score
+    )
     devices = jax.device_count()
     step = rl.a2c()(agent, tx, world.sample, meta_batch_size=TASKS, devices=devices)
     key, rng = jax.random.key(2), np.random.default_rng(0)
@@ -208,7 +209,10 @@ def main():
         "one by one": loop(episodes_one_by_one),
         "batched": loop(episodes_batched),
     }
-    seconds, returns = {name: [] for name in sides}, {"jaxmeta": list(map(float, at_start.at[:2]))}
+    seconds, returns = (
+        {name: [] for name in sides},
+        {"jaxmeta": list(map(float, at_start.curve[:2]))},
+    )
     for number in range(rounds):
         for name, run in sides.items():
             repeats = 3 if name == "jaxmeta" else 1

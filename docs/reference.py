@@ -11,7 +11,7 @@ from pathlib import Path
 
 API = Path(__file__).parent / "api"
 LEARNERS = {
-    "The contract": ["Examples", "Episode", "Learner", "make_episode"],
+    "The contract": ["Examples", "Episode", "Stream", "Learner", "Trainable", "make_episode"],
     "Networks from elsewhere": ["Net", "from_nnx"],
     "Gradient-based": [
         *("maml", "fomaml", "anil", "reptile", "meta_sgd", "maml_plus_plus", "cavia", "imaml"),
@@ -36,6 +36,7 @@ PAGES = {
     "runs": ("Runs", "The folder of a run, and all that writes and reads it.", "runs"),
     "rl": ("Reinforcement learning", "Agents, environments and outer updates.", "rl"),
     "analysis": ("Analysis", "Second-order gradients, measured.", "analysis"),
+    "support": ("Support sets", "Which rows of a set count.", "support"),
     "padding": ("Padding", "What keeps rows that do not count out of every number.", "padding"),
     "estimator": ("Estimators", "Few-shot learners by scikit-learn's conventions.", "estimator"),
     "export": ("Export", "A learner as one file that runs with JAX alone.", "export"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxmeta import analysis, datasets, export, losses, networks, rl, tasks
 from jaxmeta.inner import rules
-from jaxmeta.learner import Episode, Examples, Learner, make_episode
+from jaxmeta.learner import Episode, Examples, Learner, Stream, Trainable, make_episode
 from jaxmeta.learners.gradient import (
     anil,
     cavia,
@@ -28,7 +28,7 @@ from jaxmeta.learners.memory import mann, meta_networks, snail
 from jaxmeta.learners.metric import matching, prototypical, relation, ridge, siamese
 from jaxmeta.net import Net
 from jaxmeta.nnx_modules import from_nnx
-from jaxmeta.training import evaluate, evaluate_stream, init_state, make_step
+from jaxmeta.training import evaluate, few_shot, init_state, make_step, online
 from jaxmeta.transforms import one_query_at_a_time, transductive
 
 __version__ = version("jaxmeta")
@@ -46,14 +46,16 @@ __all__ = [
     "FewShotRegressor",
     "Learner",
     "Net",
+    "Stream",
+    "Trainable",
     "analysis",
     "anil",
     "cavia",
     "conditional",
     "datasets",
     "evaluate",
-    "evaluate_stream",
     "export",
+    "few_shot",
     "fit",
     "fomaml",
     "from_nnx",
@@ -74,6 +76,7 @@ __all__ = [
     "meta_sgd",
     "networks",
     "one_query_at_a_time",
+    "online",
     "plots",
     "prototypical",
     "recipes",

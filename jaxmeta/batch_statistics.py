@@ -11,9 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.extend.core
-import jax.numpy as jnp
-
-from jaxmeta.learner import Examples
 
 STATISTICS = "statistics"
 
@@ -76,10 +73,3 @@ def passing(kind: Literal["batch", "given", "seen"], **parts: Any) -> Iterator[N
             yield
     finally:
         _now.reset(token)
-
-
-def without_padding(examples: Examples) -> jax.Array:
-    """Inputs `[M, *X]` with zeros in rows that are not valid: not even a NaN may enter."""
-    if examples.is_valid is None:
-        return examples.x
-    return jnp.where(examples.is_valid.reshape(-1, *[1] * (examples.x.ndim - 1)), examples.x, 0)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Episode, check_labels
+from jaxmeta.learner import Episode
 
 
 def check_key(key: Any) -> None:
@@ -83,32 +83,17 @@ def check_params(params: Any) -> None:
 
 
 def check_learner(learner: Any) -> None:
-    """A learner has its four functions.
+    """A learner is `Trainable`.
 
     Raises:
-      TypeError: it has not, being a net, for instance.
+      TypeError: it is not, being a net, for instance.
     """
-    if not all(callable(getattr(learner, part, None)) for part in ("init", "loss")):
+    if not all(callable(getattr(learner, part, None)) for part in ("init", "loss", "check")):
         name = getattr(learner, "__name__", type(learner).__name__)
         raise TypeError(
             f"learner must be a jaxmeta.Learner, got {name}: make one of a net, as in "
-            "jaxmeta.maml(net)."
+            "jaxmeta.maml(net), or of four functions, jaxmeta.Learner(init, adapt, predict, loss)."
         )
-
-
-def check_episode(episode: Any) -> None:
-    """What a sample gives is an episode, its labels in rows.
-
-    Raises:
-      TypeError: it is something else, such as a tuple of arrays.
-      ValueError: its labels are not rows.
-    """
-    if not isinstance(episode, Episode):
-        raise TypeError(
-            f"sample must give an Episode, got {type(episode).__name__}: "
-            "`jaxmeta.Episode(jaxmeta.Examples(x, y), jaxmeta.Examples(x, y))` is one."
-        )
-    check_labels(**episode._asdict())
 
 
 def check_state(state: Any) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,4 +28,4 @@ class Loaded:
         return self.prepare(jax.tree.map(jnp.asarray, self.first))
 
 
-Sample = Callable[[jax.Array], Episode] | Loaded
+Sample = Callable[[jax.Array], Any] | Loaded  # key -> Episode, Stream, or an agent's task

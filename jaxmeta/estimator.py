@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 from jaxmeta import networks, padded, pictures
 from jaxmeta.answers import Answers, HeldOut, answer, calibrate
 from jaxmeta.heads import PhotoNet, class_means, ridge_values
-from jaxmeta.learner import Examples, Learner
+from jaxmeta.learner import Episode, Examples, Learner
 from jaxmeta.runs.run import load_best, read_config
 
 MOST_ROWS = 256  # of queries predicted together
@@ -348,9 +348,10 @@ def read_run(run_dir: str | Path) -> RunLearner:
     name, recipe = read_config(run_dir)
     best = load_best(run_dir, recipe)
     sample = next(iter(best.experiment.meta_test.values()))
-    support = jax.eval_shape(sample, jax.random.key(0)).support
-    if not isinstance(best.experiment.at_test, Learner) or len(support.x) == 0:
+    episode = jax.eval_shape(sample, jax.random.key(0))
+    if not isinstance(episode, Episode):
         raise ValueError(f"{run_dir}, a run of {name}, is not one of few-shot episodes.")
+    support = episode.support
     rows, *shape = support.x.shape
     return RunLearner(best.experiment.at_test, best.params, tuple(shape), support.y.shape[1], rows)
 

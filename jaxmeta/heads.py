@@ -11,26 +11,13 @@ from jaxmeta.learner import Episode, Examples, Learner
 from jaxmeta.learners.metric import cosine, prototypical
 from jaxmeta.losses import query_loss
 from jaxmeta.net import NetLike, as_net
+from jaxmeta.support import as_support
 
 # Of the logits. On 5-way 1-shot episodes of CIFAR-FS's meta_val, where no row can be held out to
 # say better, the mean probability of the answer is then 0.62 and the accuracy 0.60.
 SCALE = 15.0
 # Regularisers that leave-one-out chooses from, relative to the mean variance of the rows.
 RELATIVE_LAMBDAS = tuple(10.0**power for power in range(-6, 4))
-
-
-class Identity:
-    """The net that gives its inputs back, flat."""
-
-    def init(self, key: jax.Array, x: jax.Array) -> dict:
-        """No parameters."""
-        del key, x
-        return {}
-
-    def apply(self, params: Any, x: jax.Array) -> jax.Array:
-        """`[M, *X]` to `[M, D]`."""
-        del params
-        return x.reshape(x.shape[0], -1)
 
 
 class PhotoNet:
@@ -66,7 +53,7 @@ def class_means() -> Learner:
 
     Snell et al. 2017 with the cosine, on features that are given; `prototypical` says the rest.
     """
-    return prototypical(Identity(), distance=_scaled_cosine)
+    return prototypical(networks.Identity(), distance=_scaled_cosine)
 
 
 class LinearValues(NamedTuple):
@@ -86,7 +73,7 @@ def ridge_values() -> Learner:
     `a_i / (G^-1)_ii`, its mean left in (Rifkin & Lippert, "Notes on Regularized Least Squares",
     2007, section 3).
     """
-    net = Identity()
+    net = networks.Identity()
 
     def init(key, episode):
         del key, episode
@@ -94,14 +81,10 @@ def ridge_values() -> Learner:
 
     def adapt(params, key, support):
         del params, key
-        x, y = net.apply({}, support.x), support.y
-        is_valid = jnp.ones(x.shape[0], bool) if support.is_valid is None else support.is_valid
+        rows = as_support(support)
+        x, y, is_valid = net.apply({}, rows.x), rows.y, rows.is_valid
         counts = jnp.maximum(jnp.sum(is_valid), 1)
-
-        def mean_of(rows):
-            return jnp.sum(jnp.where(is_valid[:, None], rows, 0), axis=0) / counts
-
-        mean, offset = mean_of(x), mean_of(y)
+        mean, offset = jnp.sum(x, axis=0) / counts, jnp.sum(y, axis=0) / counts
         x = jnp.where(is_valid[:, None], x - mean, 0)
         y = jnp.where(is_valid[:, None], y - offset, 0)
         # Through the eigenvectors of X X' every regulariser costs a product.

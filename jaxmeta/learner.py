@@ -9,15 +9,18 @@ Axis legend, used by every docstring of the library:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 MOST_WAYS = 2**16  # longer one-hot rows are a mistake in the labels, and would fill the memory
-Params = Any
-Adapted = Any
+Key = jax.Array  # `jax.random.key(seed)`, of shape []
+Params = Any  # meta-parameters: any pytree
+Adapted = Any  # what a learner takes from one task: any pytree
+Outputs = jax.Array  # [M, N] logits or [M, D] values
 
 
 class Examples(NamedTuple):
@@ -35,20 +38,65 @@ class Episode(NamedTuple):
     query: Examples  # M = Q
 
 
+class Stream(NamedTuple):
+    """A sequence of inputs, each predicted before its label is shown; nothing is known before.
+
+    Its steps T are rows like those of `Examples`. For learners that read it, such as `mann`;
+    `learners.memory.taking_streams` makes one of your own.
+    """
+
+    x: jax.Array  # [T, *X]
+    y: jax.Array  # [T, N] one-hot labels, or strings (`tasks.string_labels`)
+    is_valid: jax.Array | None = None  # [T] bool; False marks padding. None: all steps count
+
+
+class Trainable(Protocol):
+    """What a meta-step asks for, and all that it asks for; one function call is one task.
+
+    A `Learner` is one whose tasks are episodes, an `rl.Agent` one whose tasks are environments.
+    """
+
+    @property
+    def init(self) -> Callable[[jax.Array, Any], Params]:
+        """`(key, task) -> params`: meta-parameters, any pytree."""
+
+    @property
+    def loss(self) -> Callable[[Params, jax.Array, Any], tuple[jax.Array, Any]]:
+        """`(params, key, task) -> (scalar, anything)`: its value is reported, and its derivative in
+        `params` is the direction of the meta-update."""
+
+    def check(self, task: Any) -> None:
+        """Refuses, before anything is compiled, a task that is not one of its kind."""
+
+
 class Learner(NamedTuple):
     """A meta-learner. Every function handles one episode; the meta-batch appears in the step."""
 
-    init: Callable[[jax.Array, Episode], Params]
+    init: Callable[[Key, Episode], Params]
     """`(key, episode) -> params`: meta-parameters, any pytree."""
-    adapt: Callable[[Params, jax.Array, Examples], Adapted]
+    adapt: Callable[[Params, Key, Examples], Adapted]
     """`(params, key, support) -> adapted`: all that one task needs, any pytree."""
-    predict: Callable[[Params, Adapted, jax.Array], jax.Array]
+    predict: Callable[[Params, Adapted, jax.Array], Outputs]
     """`(params, adapted, x) -> outputs`: logits `[M, N]` or values `[M, D]`."""
-    loss: Callable[[Params, jax.Array, Episode], tuple[jax.Array, jax.Array]]
+    loss: Callable[[Params, Key, Episode], tuple[jax.Array, Outputs]]
     """`(params, key, episode) -> (scalar, query outputs)`; `jax.grad` of it is the meta-update."""
 
+    def check(self, task: Any) -> None:
+        """A task is an episode or a stream, its labels in rows; raises as `check_episode`."""
+        if isinstance(task, Stream):
+            check_labels(stream=Examples(*task))
+        else:
+            check_episode(task)
 
-def make_episode(support_x, support_y, query_x, query_y, *, n_way: int | None = None) -> Episode:
+
+def make_episode(
+    support_x: ArrayLike,
+    support_y: ArrayLike,
+    query_x: ArrayLike,
+    query_y: ArrayLike,
+    *,
+    n_way: int | None = None,
+) -> Episode:
     """Builds a checked `Episode` from plain arrays, before anything is compiled.
 
     Args:
@@ -149,6 +197,54 @@ def check_labels(**parts: Examples) -> None:
             )
 
 
+def check_rank(y: jax.Array) -> None:
+    """What `check_labels` says of `y`, in functions that take examples as given.
+
+    Raises:
+      ValueError: `y` is not of rank two.
+    """
+    if y.ndim != 2:
+        raise ValueError(
+            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
+            "integer labels, and `y[:, None]` makes one column of targets."
+        )
+
+
+def check_episode(episode: Any) -> None:
+    """What a sample gives is an episode, its labels in rows.
+
+    Raises:
+      TypeError: it is something else, such as a tuple of arrays.
+      ValueError: its labels are not rows.
+    """
+    if isinstance(episode, Stream):
+        raise TypeError(
+            "sample must give an Episode here, got a Stream: learners such as jaxmeta.mann learn "
+            "from streams, and jaxmeta.evaluate(..., score=jaxmeta.online()) tests them."
+        )
+    if not isinstance(episode, Episode):
+        raise TypeError(
+            f"sample must give an Episode, got {type(episode).__name__}: "
+            "`jaxmeta.Episode(jaxmeta.Examples(x, y), jaxmeta.Examples(x, y))` is one."
+        )
+    check_labels(**episode._asdict())
+
+
+def check_stream(stream: Any) -> None:
+    """What a sample gives is a stream, its labels in rows.
+
+    Raises:
+      TypeError: it is something else, such as an episode.
+      ValueError: its labels are not rows.
+    """
+    if not isinstance(stream, Stream):
+        raise TypeError(
+            f"sample must give a Stream here, got {type(stream).__name__}: `jaxmeta.Stream(x, y)` "
+            "is one, and score=few_shot() is for episodes."
+        )
+    check_labels(stream=Examples(*stream))
+
+
 def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
     """The support set has two classes or more, and that of every query, where both are one-hot.
 
@@ -178,7 +274,7 @@ def check_classes(support_y: np.ndarray, query_y: np.ndarray) -> None:
         )
 
 
-def _array(name: str, values) -> np.ndarray:
+def _array(name: str, values: Any) -> np.ndarray:
     """An array of real numbers.
 
     Raises:

@@ -12,7 +12,8 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.learner import Examples
+from jaxmeta.learner import Examples, check_rank
+from jaxmeta.support import is_labelled, is_valid_row
 
 LossFn = Callable[[jax.Array, jax.Array], jax.Array]
 ABSENT = -1e30
@@ -21,65 +22,6 @@ ABSENT = -1e30
 def wide(values: jax.Array) -> jax.Array:
     """The same values in float32 or better: sums of many 16-bit numbers stall or overflow."""
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
-
-
-def has_label(y: jax.Array) -> jax.Array:
-    """Rows `[M]` of `y` that are not all zero; every row of `[M, 1]`, where 0 is a value.
-
-    This is the one place where "unlabelled" is read from `y`: only from one-hot labels of two
-    columns or more.
-    """
-    _check_rank(y)
-    return jnp.any(y != 0, axis=-1) if y.shape[-1] > 1 else jnp.ones(y.shape[0], bool)
-
-
-def is_valid_row(examples: Examples) -> jax.Array:
-    """Rows that are not padding: `[M]` bool."""
-    return jnp.ones(examples.y.shape[0], bool) if examples.is_valid is None else examples.is_valid
-
-
-def _check_rank(y):
-    """A message of `check_labels` in the learners' own functions, which take examples as given."""
-    if y.ndim != 2:
-        raise ValueError(
-            f"y must be [M, N] one-hot or [M, D], got shape {y.shape}; `make_episode` takes "
-            "integer labels, and `y[:, None]` makes one column of targets."
-        )
-
-
-def is_labelled(examples: Examples) -> jax.Array:
-    """Rows that are neither padding nor unlabelled (an all-zero one-hot row): `[M]` bool.
-
-    Example:
-      >>> rows = Examples(jnp.zeros((3, 1)), jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]))
-      >>> is_labelled(rows).tolist()
-      [True, False, True]
-    """
-    return has_label(examples.y) & is_valid_row(examples)
-
-
-def class_labels(support: Examples) -> jax.Array:
-    """One-hot labels `[S, N]` with zeros in rows that do not count, whatever these hold.
-
-    Raises:
-      ValueError: `y` has one column, in which classes do not show.
-    """
-    _check_rank(support.y)
-    if support.y.shape[-1] < 2:
-        raise ValueError(
-            "a learner of classes needs a column for each class, 2 or more, got y of shape "
-            f"{support.y.shape}; `make_episode` makes them of integer labels 0 and 1."
-        )
-    return jnp.where(is_labelled(support)[:, None], support.y, 0)
-
-
-def is_present(support: Examples) -> jax.Array:
-    """Classes of which a support set has a labelled row: `[N]` bool.
-
-    Raises:
-      ValueError: `y` has one column.
-    """
-    return jnp.any(class_labels(support) > 0, axis=0)
 
 
 def among(logits: jax.Array, is_present: jax.Array) -> jax.Array:
@@ -114,7 +56,7 @@ def check_outputs(outputs: jax.Array, y: jax.Array) -> None:
     Raises:
       ValueError: they have not.
     """
-    _check_rank(y)
+    check_rank(y)
     shape = getattr(outputs, "shape", type(outputs).__name__)
     if shape != y.shape:
         raise ValueError(
@@ -178,8 +120,8 @@ def mean_loss(loss_fn: LossFn, outputs: jax.Array, examples: Examples) -> jax.Ar
       loss_fn: maps `outputs` and `examples.y` to `[M]` or `[M, D]`.
       outputs: `[M, N]` logits or `[M, D]` values, in the shape of `examples.y`.
       examples: `M` rows. A loss of shape `[M]` is a classification's: padding and unlabelled rows
-        are left out (see `has_label`). Where no row has a label, or a number is not in `[0, 1]`,
-        `y` holds targets, and padding alone is left out. A loss of shape `[M, D]` is a
+        are left out (see `jaxmeta.support.has_label`). Where no row has a label, or a number is not
+        in `[0, 1]`, `y` holds targets, and padding alone is left out. A loss of shape `[M, D]` is a
         regression's, where an all-zero target is a target like any other.
 
     Raises:
@@ -245,12 +187,11 @@ def squared_error(outputs: jax.Array, examples: Examples) -> jax.Array:
     return mean_loss(lambda predicted, y: jnp.square(predicted - y), outputs, examples)
 
 
-def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
-    """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
+def calibration_gaps(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
+    """Confidence less accuracy, summed over the labelled rows of each bin: `[n_bins]`.
 
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
-    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
-    where a label is not in `[0, 1]`.
+    Confidence is the largest entry of the softmax; of one column, that of the sigmoid. Bin b holds
+    `[b / n_bins, (b + 1) / n_bins)`, the last one 1 too. Gaps of episodes may be added up.
 
     Raises:
       ValueError: logits and `y` differ in shape.
@@ -267,10 +208,23 @@ def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15
         confidence = jax.nn.sigmoid(jnp.abs(logits[:, 0]))
     else:
         confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
-    counted = is_labelled(examples).astype(logits.dtype)
     bins = jnp.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
-    gap = jax.ops.segment_sum((confidence - right) * counted, bins, n_bins)
-    error = jnp.sum(jnp.abs(gap)) / jnp.maximum(jnp.sum(counted), 1)
+    belongs = (bins[:, None] == jnp.arange(n_bins)) & is_labelled(examples)[:, None]
+    return jnp.sum(jnp.where(belongs, (confidence - right)[:, None], 0), axis=0)
+
+
+def calibration_error(logits: jax.Array, examples: Examples, *, n_bins: int = 15) -> jax.Array:
+    """Expected calibration error: |confidence - accuracy|, weighted over bins of confidence.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3. In `[0, 1]`.
+    One column holds one logit for labels 0 and 1, whose confidence is that of its sigmoid. NaN
+    where a label is not in `[0, 1]`. Of one episode: `jaxmeta.evaluate` pools a whole test.
+
+    Raises:
+      ValueError: logits and `y` differ in shape.
+    """
+    gaps = calibration_gaps(logits, examples, n_bins=n_bins)
+    error = jnp.sum(jnp.abs(gaps)) / jnp.maximum(jnp.sum(is_labelled(examples)), 1)
     return _of_labels(error, examples)
 
 

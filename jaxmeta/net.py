@@ -21,8 +21,9 @@ import flax.linen as nn
 import jax
 from flax import nnx
 
-from jaxmeta.batch_statistics import STATISTICS, passing, without_padding
+from jaxmeta.batch_statistics import STATISTICS, passing
 from jaxmeta.learner import Learner, Params
+from jaxmeta.support import zeroed
 
 P = ParamSpec("P")
 _DROPOUT = 0x64726F70  # told apart from every other use of a loss's key
@@ -208,7 +209,7 @@ def _linen(module: nn.Module, training: Training | None) -> Net:
         params = {name: part for name, part in _checked(params).items() if name != STATISTICS}
         with _dropout(training), passing("batch", is_valid=examples.is_valid):
             outputs, statistics = module.apply(
-                params, without_padding(examples), *context, **mode, mutable=[STATISTICS]
+                params, zeroed(examples).x, *context, **mode, mutable=[STATISTICS]
             )
         return outputs, dict(statistics)
 
@@ -270,7 +271,7 @@ def carrying(init: Callable, in_mode: Callable, training: Training | None) -> Ne
         params = params.params if isinstance(params, Under) else params
         seen: list = []
         with passing("seen", is_valid=examples.is_valid, seen=seen):
-            outputs = call(params, without_padding(examples), *context)
+            outputs = call(params, zeroed(examples).x, *context)
         return outputs, {STATISTICS: tuple(seen)} if seen else {}
 
     def under(params, statistics):

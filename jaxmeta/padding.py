@@ -7,21 +7,19 @@ the NaN of an input or a label is NaN in the meta-gradient.
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.doors import check_episode, check_key, check_params
-from jaxmeta.learner import Episode, Examples, Learner, check_labels
-
-
-def zeroed(examples: Examples) -> Examples:
-    """The same examples `[M]` with zeros in `x` and `y` where a row is not valid."""
-    is_valid = examples.is_valid
-    if is_valid is None:
-        return examples
-
-    def masked(rows):
-        is_row = is_valid.reshape(-1, *[1] * (rows.ndim - 1))
-        return jnp.where(is_row, rows, jnp.zeros((), rows.dtype))
-
-    return Examples(masked(examples.x), masked(examples.y), is_valid)
+from jaxmeta.doors import check_key, check_params
+from jaxmeta.learner import (
+    Adapted,
+    Episode,
+    Examples,
+    Key,
+    Learner,
+    Outputs,
+    Params,
+    check_episode,
+    check_labels,
+)
+from jaxmeta.support import zeroed
 
 
 def ignoring_padding(learner: Learner) -> Learner:
@@ -44,17 +42,17 @@ def ignoring_padding(learner: Learner) -> Learner:
       2.0
     """
 
-    def init(key: jax.Array, episode: Episode):
+    def init(key: Key, episode: Episode) -> Params:
         check_key(key)
         check_episode(episode)
         return learner.init(key, Episode(*map(zeroed, episode)))
 
-    def adapt(params, key, support: Examples):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         check_params(params)
         check_labels(support=support)
         return learner.adapt(params, key, zeroed(support))
 
-    def loss(params, key, episode: Episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         check_params(params)
         check_episode(episode)
         return learner.loss(params, key, Episode(*map(zeroed, episode)))

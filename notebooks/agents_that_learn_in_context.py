@@ -110,10 +110,15 @@ plt.show()
 # %%
 thrifty = rl.decision_pretrained(reader, bandit, context=PULLS, episodes=PULLS, greedy=True)
 for name, acting in {"net, drawing": agent, "net, greedy": thrifty}.items():
-    result = rl.evaluate_returns(
-        acting, state.params, bandit.sample, n_episodes=4000, key=jax.random.key(2)
+    result = jaxmeta.evaluate(
+        acting,
+        state.params,
+        bandit.sample,
+        n_episodes=4000,
+        key=jax.random.key(2),
+        score=rl.acting(),
     )
-    total = result.per_task.sum(1)
+    total = result.curves.sum(1)
     print(f"{name:18} {total.mean():.3f} ± {1.96 * total.std() / np.sqrt(4000):.3f}")
 
 

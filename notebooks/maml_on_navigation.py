@@ -83,14 +83,14 @@ plt.show()
 # The same hundred new goals for all three: MAML, the pretrained policy, and fresh parameters.
 
 # %%
-score = rl.make_evaluate_returns(
-    agent(1), world.sample, n_episodes=100, metric=lambda returns: returns[1]
+score = jaxmeta.training.make_evaluate(
+    agent(1), world.sample, n_episodes=100, score=rl.acting(lambda returns: returns[1])
 )
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for name, params in {"MAML": maml, "pretrained": pretrained, "random": random}.items():
     result = score(params, jax.random.key(2))
-    axes.errorbar(range(4), result.at, result.at_interval, marker="o", capsize=3, label=name)
-    print(f"{name:11}", ", ".join(f"{value:.2f}" for value in result.at))
+    axes.errorbar(range(4), result.curve, result.curve_interval, marker="o", capsize=3, label=name)
+    print(f"{name:11}", ", ".join(f"{value:.2f}" for value in result.curve))
 axes.set(xlabel="gradient steps", ylabel="return, 100 goals", xticks=range(4))
 axes.grid(alpha=0.3)
 axes.legend()

@@ -15,7 +15,12 @@ from jax.test_util import check_grads
 
 import jaxmeta
 from jaxmeta.learners import memory
-from jaxmeta.learners.metric import cosine, nearest_neighbour
+from jaxmeta.learners.metric import (
+    cosine,
+    logistic_regression,
+    nearest_neighbour,
+    whole_classification,
+)
 from jaxmeta.training import init_state, make_step
 
 N_WAY, K_SHOT, Q_QUERIES, SIZE = 3, 2, 2, 5
@@ -81,6 +86,7 @@ class Row(NamedTuple):
     has_true_gradient: bool = True  # False: the derivative of `loss` is a direction of its own
     is_order_free: bool = True  # shuffling the support set changes nothing
     is_mean_query_loss: bool = True  # the value of `loss` is the query loss after adaptation
+    is_apart: bool = False  # `loss` gives the outputs of training classes, not those of `predict`
     drops: bool = False  # `loss` draws a dropout for every row, `adapt` and `predict` do not
 
 
@@ -190,6 +196,14 @@ ROWS = {
             )
         )
     ),
+    "logistic_regression": Row(logistic_regression(), has_true_gradient=False),
+    # The loss is of the training classes, and averages of statistics move by a direction.
+    "whole_classification": Row(
+        whole_classification(net(normalise=True)),
+        has_true_gradient=False,
+        is_mean_query_loss=False,
+        is_apart=True,
+    ),
     "nearest_neighbour": Row(nearest_neighbour(), has_true_gradient=False),
 }
 rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
@@ -234,7 +248,7 @@ def test_interface(row):
     chex.assert_shape(outputs, (N_WAY * Q_QUERIES, N_WAY))
     loss, loss_outputs = jax.jit(row.learner.loss)(params, key, episode)
     chex.assert_shape(loss, ())
-    if row.drops:
+    if row.drops or row.is_apart:
         assert np.abs(outputs - loss_outputs).max() > 1e-3
     else:
         chex.assert_trees_all_close(outputs, loss_outputs, rtol=1e-5)

@@ -367,7 +367,7 @@ def test_what_dropout_needs_is_said():
 def test_dropout_where_the_loss_is_the_test_too_is_refused():
     learner = jaxmeta.mann(Halves())
     params = learner.init(KEY, EPISODE)
-    stream = EPISODE._replace(support=jax.tree.map(lambda leaf: leaf[:0], EPISODE.support))
+    stream = jaxmeta.Stream(*EPISODE.query)
     learner.loss(params, KEY, EPISODE)
     with pytest.raises(ValueError, match="take nets without dropout"):
         learner.loss(params, KEY, stream)

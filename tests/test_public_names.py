@@ -75,7 +75,7 @@ FLOORS = [
     {"episodes", "inner", "networks", "losses", "transforms"},
     {"nnx_modules", "padding"},
     {"net"},
-    {"batch_statistics", "doors"},
+    {"batch_statistics", "doors", "support"},
     {"learner"},
     {"checks"},
 ]

@@ -110,7 +110,7 @@ def _streams(workload):
         key_images, key_order = jax.random.split(key)
         rows = images(key_images).query
         rows = jax.tree.map(lambda leaf: jax.random.permutation(key_order, leaf), rows)
-        return jaxmeta.Episode(jax.tree.map(lambda leaf: leaf[:0], rows), rows)
+        return jaxmeta.Stream(*rows)
 
     return sample
 
@@ -121,7 +121,11 @@ def _write(path, params, sample, workload):
     episodes = []
     for i in range(workload.tasks):
         key_episode, _ = jax.random.split(jax.random.fold_in(key_step, i))
-        episodes.append(sample(key_episode))
+        task = sample(key_episode)
+        if isinstance(task, jaxmeta.Stream):  # In the file a stream is the query set of no support.
+            rows = jaxmeta.Examples(*task)
+            task = jaxmeta.Episode(jax.tree.map(lambda leaf: leaf[:0], rows), rows)
+        episodes.append(task)
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *episodes)
     arrays = {
         f"{part}_{name}": getattr(getattr(stacked, part), name)

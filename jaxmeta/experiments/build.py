@@ -59,6 +59,7 @@ def build(recipe: Recipe) -> Experiment:
     built = method.assemble(net, domain)
     at_test = built.learner if built.at_test is None else built.at_test
     score = built.score or domain.score
+    scored_by: Any = built.scored_by or domain.scored_by
     on_cpu = jax.default_backend() == "cpu"
     # Convolutions under per-task weights: in turn on the CPU, each core with its own tasks.
     in_turn = on_cpu and net.convolves and not domain.acts
@@ -75,10 +76,9 @@ def build(recipe: Recipe) -> Experiment:
             samples.meta_val,
             every=outer.validate_every,
             n_episodes=outer.validation_episodes,
-            metric=score,
             is_better=domain.metric.is_better,
             learner=at_test,
-            make_evaluate=built.make_evaluate or domain.make_evaluate,
+            score=scored_by(score),
         ),
         meta_test=samples.meta_test,
         metric=score,

@@ -12,7 +12,7 @@ import optax
 from jaxmeta.episodes import Sample
 from jaxmeta.experiments.metric import Metric
 from jaxmeta.experiments.outer import Outer
-from jaxmeta.training import init_state, make_step
+from jaxmeta.training import Score, init_state, make_step
 
 
 class Samples(NamedTuple):
@@ -34,7 +34,7 @@ class Built(NamedTuple):
     make_step: Callable = make_step
     init_state: Callable = init_state
     score: Callable | None = None  # in place of the domain's
-    make_evaluate: Callable | None = None  # in place of the domain's
+    scored_by: Callable[[Callable], Score] | None = None  # in place of the domain's
     spreads: bool = False  # of an agent: whether its tasks are shared among the cores of a CPU
 
 
@@ -81,8 +81,8 @@ class Domain(Protocol):
         """The metric of one episode."""
 
     @property
-    def make_evaluate(self) -> Callable:
-        """`(learner, sample, *, n_episodes, metric) -> score`, for validation."""
+    def scored_by(self) -> Callable[[Callable], Score]:
+        """From that metric to what validation measures."""
 
     def samples(self) -> Samples:
         """Loads the data."""

@@ -28,7 +28,14 @@ from jaxmeta.experiments.methods.in_context import (
     OnlineDecisionTransformer,
 )
 from jaxmeta.experiments.methods.memory import Mann, MetaNetworks, Snail
-from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge, Siamese
+from jaxmeta.experiments.methods.metric import (
+    Matching,
+    Prototypical,
+    Relation,
+    Ridge,
+    Siamese,
+    WholeClassification,
+)
 from jaxmeta.experiments.methods.reinforcement import MamlRl, Rl2
 from jaxmeta.experiments.nets import (
     Augmented,
@@ -100,6 +107,7 @@ class Recipe:
         | Siamese
         | Relation
         | Ridge
+        | WholeClassification
         | HyperTransformer
         | Hypernetwork
         | Conditional

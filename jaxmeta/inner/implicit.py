@@ -53,8 +53,8 @@ def proximal_solution(
     rule_params = jax.lax.stop_gradient(rule.init_params(jax.random.key(0), start))
 
     @jax.custom_vjp
-    def solve(start, consts):
-        def regularised(weights, _):
+    def solve(start: Any, consts: Any) -> Any:
+        def regularised(weights: Any, _: Any) -> jax.Array:
             pull = jax.tree.map(lambda w, s: jnp.sum(jnp.square(w - s)), weights, start)
             return pure_loss(weights, *consts) + 0.5 * lam * sum(jax.tree.leaves(pull))
 
@@ -62,17 +62,17 @@ def proximal_solution(
             rule, regularised, rule_params, start, steps=steps, derivative="first_order"
         )[0]
 
-    def forward(start, consts):
+    def forward(start: Any, consts: Any) -> tuple:
         solution = solve(start, consts)
         return solution, (solution, consts)
 
-    def backward(residuals, v):
+    def backward(residuals: Any, v: Any) -> tuple:
         solution, consts = residuals
 
-        def grad_at(weights, consts):
+        def grad_at(weights: Any, consts: Any) -> Any:
             return jax.grad(pure_loss)(weights, *consts)
 
-        def system(u):
+        def system(u: Any) -> Any:
             _, hu = jax.jvp(lambda w: grad_at(w, consts), (solution,), (u,))
             return jax.tree.map(lambda u, hu: (1 + damping) * u + hu / lam, u, hu)
 

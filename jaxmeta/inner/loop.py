@@ -65,7 +65,7 @@ def inner_loop(
     redo_update = remat and derivative == "first_order"
     update = jax.checkpoint(rule.update, prevent_cse=False) if redo_update else rule.update
 
-    def step(carry, batch):
+    def step(carry: Any, batch: Any) -> tuple[Any, Any]:
         weights, state = carry
         value, grads = value_and_grad(lambda w: loss(w, batch), weights)
         moved = update(rule_params, state, weights, grads, value)
@@ -81,7 +81,7 @@ def inner_loop(
     return weights, observed
 
 
-def _in_type_of(new, old):
+def _in_type_of(new: Any, old: jax.Array) -> jax.Array:
     return jnp.asarray(new, old.dtype)
 
 
@@ -102,33 +102,33 @@ def check_inner_loop(*, inner_steps: int, derivative: str, rule: UpdateRule | No
         raise ValueError(f"derivative must be one of {choices}, got {derivative!r}.")
 
 
-def _first_order(loss, weights):
+def _first_order(loss: Callable, weights: Any) -> tuple:
     return jax.lax.stop_gradient(jax.value_and_grad(loss)(weights))
 
 
-def _reverse(loss, weights):
+def _reverse(loss: Callable, weights: Any) -> tuple:
     return jax.value_and_grad(loss)(weights)
 
 
-def _forward_over_reverse(loss, weights):
+def _forward_over_reverse(loss: Callable, weights: Any) -> tuple:
     pure_loss, floats, others = _hoisted(loss, weights)
 
     @jax.custom_vjp
-    def value_and_grad(weights, floats, others):
+    def value_and_grad(weights: Any, floats: list, others: list) -> tuple:
         return jax.value_and_grad(pure_loss)(weights, floats, others)
 
-    def forward(*args):
+    def forward(*args: Any) -> tuple:
         # Residuals that are plain arguments come back shuffled when a scan of this rule is
         # differentiated twice (seen in JAX 0.10 and 0.12): the barrier makes them new values.
         return value_and_grad(*args), jax.lax.optimization_barrier(args)
 
-    def backward(residuals, cotangents):
+    def backward(residuals: Any, cotangents: Any) -> tuple:
         # For the outputs (L, g = dL/dw) and cotangents (l, v): the answer is l dL + v' dg, and
         # v' dg/d(w, c) = d(dL/d(w, c))/dw v by the symmetry of second derivatives.
         weights, floats, others = residuals
         value_bar, grad_bar = cotangents
 
-        def joint_grad(weights):
+        def joint_grad(weights: Any) -> tuple:
             return jax.grad(pure_loss, argnums=(0, 1))(weights, floats, others)
 
         grads, products = jax.jvp(joint_grad, (weights,), (grad_bar,))
@@ -141,7 +141,7 @@ def _forward_over_reverse(loss, weights):
     return value_and_grad(weights, floats, others)
 
 
-def _hoisted(loss, weights):
+def _hoisted(loss: Callable, weights: Any) -> tuple[Callable, list, list]:
     """The loss as a function of all that it closes over.
 
     Unlike `jax.closure_convert`, which leaves integers such as the number of the step behind.
@@ -152,9 +152,9 @@ def _hoisted(loss, weights):
     floats = [const for const, yes in zip(closed.consts, is_float, strict=True) if yes]
     others = [const for const, yes in zip(closed.consts, is_float, strict=True) if not yes]
 
-    def pure_loss(weights, floats, others):
-        floats, others = iter(floats), iter(others)
-        consts = [next(floats) if yes else next(others) for yes in is_float]
+    def pure_loss(weights: Any, floats: list, others: list) -> jax.Array:
+        left = {True: iter(floats), False: iter(others)}
+        consts = [next(left[yes]) for yes in is_float]
         run = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(closed.jaxpr, consts))
         return run(*jax.tree.leaves(weights))[0]
 

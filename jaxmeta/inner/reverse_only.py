@@ -4,7 +4,7 @@ A function with a vector-Jacobian product of its own (`jax.custom_vjp`) has no J
 product. JAX says that much, without a word on whose function it is and what to do.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,14 @@ from jax.interpreters import ad, batching, mlir
 def reverse_only(tree: Any, *, words: str) -> Any:
     """The same tree; to differentiate it in forward mode is a `TypeError` of those words."""
 
-    def one(leaf):
+    def one(leaf: jax.Array) -> jax.Array:
         is_float = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
         return _same_p.bind(jnp.asarray(leaf), words=words) if is_float else leaf
 
     return jax.tree.map(one, tree)
 
 
-def _refuse(*_, words):
+def _refuse(*_: Any, words: str) -> NoReturn:
     raise TypeError(words)
 
 

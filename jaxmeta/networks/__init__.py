@@ -2,6 +2,7 @@
 
 from jaxmeta.networks._augmented import Augmented, augmented
 from jaxmeta.networks._conv4 import Conv4, conv4, max_pool
+from jaxmeta.networks._identity import Identity
 from jaxmeta.networks._linear import linear
 from jaxmeta.networks._mlp import MLP, mlp
 from jaxmeta.networks._mobilenet_v3 import (
@@ -39,6 +40,7 @@ __all__ = [
     "Conv4",
     "DenseBlock",
     "Encoder",
+    "Identity",
     "MobileNetV3Small",
     "RelationEmbedding",
     "RelationHead",

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jaxmeta.support import is_valid_row
+
 MOST_LABELS = 30  # of samples, that can be read beside one another
 MOST_COLUMNS = 3
 
@@ -60,8 +62,7 @@ def predictive_band(curve: Any, *, axes: Axes) -> None:
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, label="95% band")
     query_x, query_y = np.asarray(curve.query.x)[:, 0], np.asarray(curve.query.y)[:, 0]
     axes.plot(query_x, query_y, ".", color="grey", markersize=3, label="queries")
-    is_valid = curve.support.is_valid
-    rows = slice(None) if is_valid is None else np.asarray(is_valid)
+    rows = np.asarray(is_valid_row(curve.support))
     support_x, support_y = (np.asarray(part)[rows, 0] for part in curve.support[:2])
     axes.plot(support_x, support_y, "ko", markersize=4, label="support")
     axes.set(xlabel="x", ylabel="y", title="Prediction")

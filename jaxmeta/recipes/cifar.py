@@ -4,7 +4,13 @@ from typing import Literal
 
 from jaxmeta.experiments.domains.images import Images
 from jaxmeta.experiments.methods.gradient import Anil, Maml
-from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge
+from jaxmeta.experiments.methods.metric import (
+    Matching,
+    Prototypical,
+    Relation,
+    Ridge,
+    WholeClassification,
+)
 from jaxmeta.experiments.nets import Conv4, RelationMaps
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.experiments.recipe import Recipe
@@ -51,6 +57,40 @@ def _metric(dataset: DataSet, name, paper, published, changes, learner, net=None
     }
 
 
+def _pretrained(dataset: DataSet, published):
+    """The recipes `cifar-fs-rfs-5w1s` and `-5w5s`, or those of FC100: one training serves both."""
+    return {
+        f"{dataset.replace('_', '-')}-rfs-{setting}": Recipe(
+            paper=f"Tian et al. 2020, RFS simple, as listed in public tables, {TITLES[dataset]} "
+            f"5-way {k_shot}-shot, Conv4-64",
+            published=f"{number} %, inductive",
+            changes="40 epochs of the training classes by AdamW, the rate falling by a cosine, "
+            "not 100 by SGD with momentum; random crops and mirror images, no change of colour",
+            task=Images(
+                dataset=dataset,
+                rotations=False,
+                k_shot=k_shot,
+                whole_batch=64,
+                augment=("crop", "flip"),
+            ),
+            net=Conv4(),
+            learner=WholeClassification(),
+            outer=Outer(
+                steps=24_000,
+                meta_batch_size=1,
+                outer_lr=2e-3,
+                schedule="cosine",
+                weight_decay=5e-4,
+                steps_per_call=50,
+                validate_every=1_000,
+                validation_episodes=300,
+            ),
+            test_episodes=2_000,
+        )
+        for (setting, k_shot), number in zip(SETTINGS.items(), published, strict=True)
+    }
+
+
 def _gradient(dataset: DataSet, name, paper, published, learner):
     """The same of a learner that adapts by gradient steps."""
     return {
@@ -89,7 +129,7 @@ _PADDLE_FIRST_ORDER = f"first order, {_PADDLE}"
 _README = "as quoted in public READMEs"
 
 
-def _all(dataset: DataSet, *, prototypical, relation, ridge, maml, anil):
+def _all(dataset: DataSet, *, prototypical, relation, ridge, maml, anil, rfs):
     """Of each method where its numbers stand, and the two numbers."""
     return {
         **_metric(
@@ -140,6 +180,7 @@ def _all(dataset: DataSet, *, prototypical, relation, ridge, maml, anil):
             anil[1:],
             Anil(inner_lr=0.1, inner_steps=5, test_inner_steps=10),
         ),
+        **_pretrained(dataset, rfs),
     }
 
 
@@ -151,6 +192,7 @@ CIFAR = {
         ridge=(_README, "60.0", "76.1"),
         maml=(_LEE, "58.9 ± 1.9", "71.5 ± 1.0"),
         anil=(_PADDLE_FIRST_ORDER, "56.2 ± 3.4", "68.6 ± 1.3"),
+        rfs=("62.7 ± 0.8", "78.7 ± 0.5"),
     ),
     **_all(
         "fc100",
@@ -159,5 +201,6 @@ CIFAR = {
         ridge=("which has no figure there", *NONE),
         maml=(_PADDLE_FIRST_ORDER, "37.6 ± 2.2", "49.1 ± 1.6"),
         anil=(_PADDLE_FIRST_ORDER, "40.7 ± 3.3", "48.0 ± 1.2"),
+        rfs=("39.6", "53.5"),
     ),
 }

@@ -91,7 +91,7 @@ GLYPHS = {
     "glyphs-cavia-5w1s": _like_maml(
         "Zintgraf et al. 2019, CAVIA",
         "the released code's context of 100 and rate of 1.0",
-        Cavia(),
+        Cavia(context_size=100, inner_steps=2, test_inner_steps=2),
     ),
     "glyphs-imaml-5w1s": _like_maml(
         "Rajeswaran et al. 2019, iMAML",
@@ -111,11 +111,11 @@ GLYPHS = {
     ),
     "glyphs-prototypical-5w1s": _metric("Snell et al. 2017, section 3.1", Prototypical()),
     "glyphs-matching-5w1s": _metric(
-        "Vinyals et al. 2016", Matching(), net=Conv4(width=32, embedding=256)
+        "Vinyals et al. 2016", Matching(scale=10.0), net=Conv4(width=32, embedding=256)
     ),
     "glyphs-matching-full-context-5w1s": _metric(
         "Vinyals et al. 2016, full context embeddings",
-        Matching(full_context=True),
+        Matching(full_context=True, scale=10.0),
         net=Conv4(width=32, embedding=256),
     ),
     "glyphs-ridge-5w1s": _metric("Bertinetto et al. 2019, R2-D2", Ridge(lam=1.0, scale=10.0)),

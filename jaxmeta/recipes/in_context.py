@@ -44,6 +44,8 @@ _ON_D4RL = (
     "on other tasks: 97.5 on D4RL's hopper-medium (recollected, not seen), which is not "
     "reproduced, as its data could not be had; rl.read_hdf5 reads them"
 )
+# Nothing is drawn at random in these tables, so a rate of 1 is exact.
+_SOURCE = AlgorithmDistillation(rate=1.0, first_value=0.3, exploration=(0.0, 0.0))
 _DISTILLED = Recipe(
     paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Room, 9x9, 20 steps",
     published="a figure only; the best possible is 16.54 an episode",
@@ -51,7 +53,7 @@ _DISTILLED = Recipe(
     "to the episodes of a trial; fresh histories at every step; 2 layers, not 4",
     task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=10),
     net=Causal(width=32),
-    learner=AlgorithmDistillation(),
+    learner=_SOURCE,
     outer=Outer(
         steps=20_000,
         meta_batch_size=16,
@@ -72,7 +74,13 @@ _ROOM_ROUNDS = Recipe(
     task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=4),
     net=Causal(width=32),
     learner=OnlineDecisionTransformer(
-        target_return=30.0, exploration=1.2, context=40, updates=50, windows=16
+        target_return=30.0,
+        exploration=1.2,
+        context=40,
+        greedy=False,
+        most_skill=0.5,
+        updates=50,
+        windows=16,
     ),
     outer=Outer(
         steps=60,
@@ -95,7 +103,7 @@ IN_CONTEXT = {
         published="a figure only; the best possible is 2 an episode",
         changes=f"{_DISTILLED.changes}; the source sees whether it has the key",
         task=KeyToDoor(trial=10),
-        learner=AlgorithmDistillation(source_episodes=200),
+        learner=dataclasses.replace(_SOURCE, source_episodes=200),
     ),
     "dark-room-odt": _ROOM_ROUNDS,
     "navigation-odt": dataclasses.replace(
@@ -105,7 +113,7 @@ IN_CONTEXT = {
         published=_ON_D4RL,
         task=Navigation(horizon=20),
         learner=OnlineDecisionTransformer(
-            target_return=-8.0, exploration=0.5, context=20, greedy=True
+            target_return=-8.0, exploration=0.5, context=20, most_skill=0.5
         ),
     ),
     "bandit-dpt-5a10": _BANDIT,

@@ -14,7 +14,7 @@ QUADRATIC = {
         "trajectory of 100 steps, cut every 20",
         task=Quadratic(),
         net=Linear(),
-        learner=LearnedOptimizer(),
+        learner=LearnedOptimizer(scale=0.1),
         outer=Outer(
             steps=2_000,
             meta_batch_size=128,

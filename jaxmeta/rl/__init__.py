@@ -6,20 +6,19 @@ from jaxmeta.rl._buffer import Trajectory, TrajectoryBuffer, Windows
 from jaxmeta.rl._context import ContextReader, context_reader
 from jaxmeta.rl._decision_pretrained import best_action_logits, decision_pretrained
 from jaxmeta.rl._hdf5 import read_hdf5
-from jaxmeta.rl._likelihood import Likelihood, make_evaluate_likelihood
 from jaxmeta.rl._maml_rl import maml_rl
 from jaxmeta.rl._offline import offline_trials, teacher_with_noise
 from jaxmeta.rl._online import OnlineRounds, online_rounds
 from jaxmeta.rl._online_decision_transformer import online_decision_transformer
 from jaxmeta.rl._rl2 import rl2
 from jaxmeta.rl._rollout import rollout
+from jaxmeta.rl._scores import acting, likelihood
 from jaxmeta.rl._snail import snail
 from jaxmeta.rl._sources import q_learning
 from jaxmeta.rl._transformer import transformer, transformer_attention
 from jaxmeta.rl._trust_region import trust_region_step
 from jaxmeta.rl.advantages import gae, linear_baseline, no_baseline
 from jaxmeta.rl.agent import Agent
-from jaxmeta.rl.evaluate import Returns, evaluate_returns, make_evaluate_returns
 from jaxmeta.rl.inner_losses import dice, low_variance_curvature, surrogate
 from jaxmeta.rl.recurrent import MemoryPolicy, gru, lstm
 from jaxmeta.rl.updates import a2c, imitation, ppo, trpo
@@ -27,14 +26,13 @@ from jaxmeta.rl.updates import a2c, imitation, ppo, trpo
 __all__ = [
     "Agent",
     "ContextReader",
-    "Likelihood",
     "MemoryPolicy",
     "OnlineRounds",
-    "Returns",
     "Trajectory",
     "TrajectoryBuffer",
     "Windows",
     "a2c",
+    "acting",
     "algorithm_distillation",
     "bandits",
     "best_action_logits",
@@ -42,16 +40,14 @@ __all__ = [
     "decision_pretrained",
     "dice",
     "environments",
-    "evaluate_returns",
     "gae",
     "gru",
     "imitation",
+    "likelihood",
     "linear_baseline",
     "locomotion",
     "low_variance_curvature",
     "lstm",
-    "make_evaluate_likelihood",
-    "make_evaluate_returns",
     "maml_rl",
     "no_baseline",
     "offline_trials",

@@ -47,7 +47,7 @@ class Test(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """A meta-learner of behaviour. Every function handles one task."""
+    """A meta-learner of behaviour, `Trainable` like a learner. Every function handles one task."""
 
     init: Callable[[jax.Array, Any], Params]
     """`(key, task) -> params`: meta-parameters, any pytree."""
@@ -69,3 +69,7 @@ class Agent(NamedTuple):
         if batch.advantages is not None:
             gain = jnp.exp(replay.log_ratio) * batch.advantages
         return -masked_mean(gain, batch.is_valid) - replay.credit, batch.mean_return
+
+    def check(self, task: Any) -> None:
+        """Takes any task: what one is, the agent's environment says."""
+        del task

@@ -26,9 +26,10 @@ from rich.text import Text
 
 from jaxmeta.checks import at_least
 from jaxmeta.episodes import Sample
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Trainable
 from jaxmeta.runs.folder import RunFolder
 from jaxmeta.runs.settings import describe
+from jaxmeta.training.evaluate import make_evaluate
 from jaxmeta.training.guards import look_at_tasks
 from jaxmeta.training.processes import any_of, is_first, local
 from jaxmeta.training.step import MetaState, init_state, make_step, task_keys
@@ -57,7 +58,7 @@ def split_key(key: jax.Array) -> Keys:
 
 
 def fit(
-    learner: Learner,
+    learner: Trainable,
     tx: optax.GradientTransformation,
     sample: Sample,
     *,
@@ -136,11 +137,12 @@ def fit(
     step_of(call_length(0, steps, steps_per_call, stops))  # Refuses what does not fit.
     keys = split_key(key)
     state = init_state(keys.init, learner, tx, sample)
-    score = validation and validation.make_evaluate(
+    score = validation and make_evaluate(
         validation.learner or learner,
         validation.sample,
         n_episodes=validation.n_episodes,
         metric=validation.metric,
+        score=validation.score,
     )
     with ExitStack() as open_until_the_end:
         folder = open_until_the_end.enter_context(

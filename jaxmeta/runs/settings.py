@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxmeta.training.scores import chosen
+
 # The outer optimiser is compared by its updates to these gradients in turn. Weight decay stands
 # alone at 0, eps shows at 1e-6, clipping at 1e3, and what it leaves in Adam's moments after that.
 GRADIENTS = (0.0, 1e-6, -1e-3, 1e3, -1e-2, 1.0)
@@ -29,7 +31,8 @@ def describe(
         "meta_batch_size": meta_batch_size,
         "validation.every": validation and validation.every,
         "validation.n_episodes": validation and validation.n_episodes,
-        "validation.metric": validation and qualified_name(validation.metric),
+        "validation.metric": validation
+        and qualified_name(chosen(validation.score, validation.metric).metric),
         "tx": fingerprint(tx, params, steps),
     }
 

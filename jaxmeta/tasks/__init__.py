@@ -10,6 +10,7 @@ from jaxmeta.tasks._groups import groups
 from jaxmeta.tasks._quadratic import quadratic
 from jaxmeta.tasks._sinusoid import sinusoid
 from jaxmeta.tasks._streams import one_hot_labels, streams, string_labels
+from jaxmeta.tasks._whole import whole_batches
 
 __all__ = [
     "augment",
@@ -28,4 +29,5 @@ __all__ = [
     "sinusoid",
     "streams",
     "string_labels",
+    "whole_batches",
 ]

@@ -173,3 +173,14 @@ def check_probability(probability: float) -> None:
     """Raises ValueError where it is none."""
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must be in [0, 1], got {probability}.")
+
+
+def check_augment(augment, shape, dtype):
+    given = jax.ShapeDtypeStruct(shape, dtype)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    got = jax.eval_shape(augment, key, given)
+    if (got.shape, got.dtype) != (given.shape, given.dtype):
+        raise ValueError(
+            f"augment must keep an image's shape and dtype, {given.shape} {given.dtype}, but gives "
+            f"{got.shape} {got.dtype}."
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from jaxmeta.checks import at_least
 from jaxmeta.datasets import ClassData
 from jaxmeta.learner import Episode, Examples
-from jaxmeta.tasks._augment import Augment
+from jaxmeta.tasks._augment import Augment, check_augment
 from jaxmeta.tasks._imbalanced import K_SHOT, MAX_SUPPORT, composition
 from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
 
@@ -172,7 +172,7 @@ def sampler(
     everything = pool(sources, weights, rotations)
     shape, dtype = everything.images.shape[1:], everything.images.dtype
     if augment is not None:
-        _check_augment(augment, shape, jnp.float32 if everything.are_images else dtype)
+        check_augment(augment, shape, jnp.float32 if everything.are_images else dtype)
     labels = jnp.eye(most_way)
     varies = is_balanced and (least_way, least_shot) != (most_way, most_shot)
 
@@ -278,17 +278,6 @@ def _check_source(name, source, most_way, total, least_images, turns):
         raise ValueError(
             f"every class{of} must have {least_images} images or more, but "
             f"{source.class_names[smallest]!r} has {source.counts[smallest]}."
-        )
-
-
-def _check_augment(augment, shape, dtype):
-    given = jax.ShapeDtypeStruct(shape, dtype)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    got = jax.eval_shape(augment, key, given)
-    if (got.shape, got.dtype) != (given.shape, given.dtype):
-        raise ValueError(
-            f"augment must keep an image's shape and dtype, {given.shape} {given.dtype}, but gives "
-            f"{got.shape} {got.dtype}."
         )
 
 

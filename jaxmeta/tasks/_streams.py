@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmeta.checks import at_least
 from jaxmeta.datasets import ClassData
-from jaxmeta.learner import Episode, Examples
+from jaxmeta.learner import Stream
 from jaxmeta.losses import N_LETTERS
 from jaxmeta.tasks._affine import interpolated
 from jaxmeta.tasks._pool import draw_classes, draw_rows, inputs, pool, turn
@@ -54,12 +54,11 @@ def streams(
     size: int | None = None,
     max_turn: float = 0.0,
     max_shift: float = 0.0,
-) -> Callable[[jax.Array], Episode]:
+) -> Callable[[jax.Array], Stream]:
     """Sequences of Santoro et al. 2016: images of a few classes in random order.
 
-    A stream is an `Episode` whose support set has no rows and whose query set is the sequence, in
-    order: nothing is known in advance, and every row is predicted before its label is shown. The
-    paper's are 5 classes in 50 steps, `streams(data)`, and 15 classes in 100 steps,
+    Nothing is known in advance, and every row is predicted before its label is shown. The paper's
+    are 5 classes in 50 steps, `streams(data)`, and 15 classes in 100 steps,
     `streams(data, n_way=15, length=100)`.
 
     Args:
@@ -74,8 +73,8 @@ def streams(
       max_turn: each image is turned by up to this angle, in radians, either way.
       max_shift: each image is shifted by up to this share of its side, either way, along each axis.
 
-    Returns `sample(key) -> Episode` with support `x` `[0, *X]`, `y` `[0, W]` and query `x`
-    `[T, *X]`, `y` `[T, W]`, pure and jittable; `x` has the dtype that `episodes` gives it.
+    Returns `sample(key) -> Stream` with `x` `[T, *X]` and `y` `[T, W]`, pure and jittable; `x` has
+    the dtype that `episodes` gives it.
 
     Raises:
       ValueError: a number is out of range, there are too few classes, a class has fewer than
@@ -106,7 +105,7 @@ def streams(
         if max_turn or max_shift:
             x = _bend(key_bend, x, max_turn, max_shift)
         y = labels(key_labels, n_way)[which]
-        return Episode(Examples(x[:0], y[:0]), Examples(x, y))
+        return Stream(x, y)
 
     return sample
 

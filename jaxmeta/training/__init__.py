@@ -1,20 +1,20 @@
 """Step and evaluation, the same for every learner; nothing here touches a disk."""
 
-from jaxmeta.training.evaluate import Evaluation, evaluate, make_evaluate
+from jaxmeta.training.evaluate import evaluate, make_evaluate
+from jaxmeta.training.scores import Evaluation, Score, few_shot, online
 from jaxmeta.training.step import MetaState, StepInfo, init_state, make_step
-from jaxmeta.training.streams import StreamEvaluation, evaluate_stream, make_evaluate_stream
 from jaxmeta.training.validation import Validation
 
 __all__ = [
     "Evaluation",
     "MetaState",
+    "Score",
     "StepInfo",
-    "StreamEvaluation",
     "Validation",
     "evaluate",
-    "evaluate_stream",
+    "few_shot",
     "init_state",
     "make_evaluate",
-    "make_evaluate_stream",
     "make_step",
+    "online",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from jaxmeta.episodes import Loaded, Sample
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Trainable
 from jaxmeta.losses import wide
 from jaxmeta.training.step import global_norm, task_keys
 from jaxmeta.training.tracing import jit_passing_constants
@@ -29,7 +29,7 @@ class TaskNumbers(NamedTuple):
 
 
 def look_at_tasks(
-    learner: Learner,
+    learner: Trainable,
     sample: Sample,
     params: Any,
     key: jax.Array,
@@ -52,7 +52,7 @@ def look_at_tasks(
 
 
 def first_bad_operation(
-    learner: Learner,
+    learner: Trainable,
     sample: Sample,
     params: Any,
     key: jax.Array,

@@ -10,7 +10,6 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.doors import (
-    check_episode,
     check_key,
     check_learner,
     check_optimiser,
@@ -18,7 +17,7 @@ from jaxmeta.doors import (
     check_state,
 )
 from jaxmeta.episodes import Loaded, Sample
-from jaxmeta.learner import Episode, Learner, check_labels
+from jaxmeta.learner import Trainable
 from jaxmeta.losses import wide
 from jaxmeta.training.sharding import over_devices
 from jaxmeta.training.tracing import jit_passing_constants
@@ -51,9 +50,15 @@ def global_norm(grads: Any) -> jax.Array:
 
 
 def init_state(
-    key: jax.Array, learner: Learner, tx: optax.GradientTransformation, sample: Sample
+    key: jax.Array, learner: Trainable, tx: optax.GradientTransformation, sample: Sample
 ) -> MetaState:
-    """Meta-parameters and optimiser state before the first step; the episode fixes shapes only.
+    """Meta-parameters and optimiser state before the first step; the task fixes shapes only.
+
+    Args:
+      key: seed of the parameters.
+      learner: any learner or agent.
+      tx: outer optimiser.
+      sample: `key -> Episode`, or `key -> Stream`, or of an agent `key -> task`.
 
     Raises:
       ValueError: an episode's labels are not rows.
@@ -74,11 +79,10 @@ def init_state(
     check_sample(sample)
     key_params, key_episode = jax.random.split(key)
     shapes = jax.eval_shape(sample, key_episode)
-    if isinstance(shapes, Episode):  # And not the tasks of reinforcement learning.
-        check_labels(**shapes._asdict())
-    # Not an episode of the sample: to compile that takes seconds, with all images in the program.
-    episode = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
-    params = jax.tree.map(_of_one_type, jax.jit(learner.init)(key_params, episode))
+    learner.check(shapes)
+    # Not a task of the sample: to compile that takes seconds, with all images in the program.
+    task = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
+    params = jax.tree.map(_of_one_type, jax.jit(learner.init)(key_params, task))
     return MetaState(params, tx.init(params), jnp.zeros((), jnp.int32))
 
 
@@ -88,7 +92,7 @@ def _of_one_type(leaf):
 
 
 def make_step(
-    learner: Learner,
+    learner: Trainable,
     tx: optax.GradientTransformation,
     sample: Sample,
     *,
@@ -106,10 +110,13 @@ def make_step(
     `StepInfo.is_skipped`.
 
     Args:
-      learner: any learner; its `loss` is differentiated.
+      learner: any learner; its `loss` is differentiated. Of an agent that is one step along its
+        policy gradient, or towards given actions: `rl.a2c()`, `rl.ppo()`, `rl.trpo()` and
+        `rl.imitation()` are the updates made for agents.
       tx: outer optimiser.
       sample: `key -> Episode`, jittable; or `Loaded` episodes, of which step t takes those from
-        `t * meta_batch_size` on.
+        `t * meta_batch_size` on. For learners such as `mann` `key -> Stream`, for an agent `key ->
+        task`.
       meta_batch_size: tasks per meta-step.
       steps_per_call: meta-steps in one call, in one `lax.scan`.
       tasks_at_once: the task axis. None batches all tasks by `vmap` (fastest for MLPs and on
@@ -151,7 +158,7 @@ def make_step(
     def task_loss(params, task):
         (key_episode, key_learner), episode = task
         episode = prepare(episode) if prepare and episode is not None else sample(key_episode)
-        check_episode(episode)
+        learner.check(episode)
         return wide(learner.loss(params, key_learner, episode)[0])
 
     def chunk_loss(params, tasks):

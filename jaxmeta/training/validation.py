@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxmeta.episodes import Sample
-from jaxmeta.learner import Learner
-from jaxmeta.losses import accuracy
-from jaxmeta.training.evaluate import make_evaluate
+from jaxmeta.learner import Trainable
+from jaxmeta.training.scores import Score
 
 
 class Validation(NamedTuple):
@@ -15,7 +14,7 @@ class Validation(NamedTuple):
     sample: Sample
     every: int  # meta-steps between two evaluations
     n_episodes: int
-    metric: Callable = accuracy
+    metric: Callable | None = None  # short for score=few_shot(metric), as in `evaluate`
     is_better: Callable[[float, float], bool] = float.__gt__  # (new, best so far)
-    learner: Learner | None = None  # evaluated in place of the one trained, same parameters
-    make_evaluate: Callable = make_evaluate  # (learner, sample, *, n_episodes, metric) -> score
+    learner: Trainable | None = None  # evaluated in place of the one trained, same parameters
+    score: Score | None = None  # what is measured, as in `evaluate`; None: few_shot()

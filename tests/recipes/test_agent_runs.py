@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmeta import experiments, plots, recipes, runs
+from jaxmeta import FewShotClassifier, experiments, plots, recipes, runs
 from jaxmeta.command import cli
 from jaxmeta.experiments.domains.environments import Locomotion
 from jaxmeta.recipes.agents import AGENTS
@@ -66,6 +66,8 @@ def test_a_run_on_bandits_from_training_to_the_regret(tmp_path, capsys):
     # 1/2 lost of 2/3 at first; 2/3 - 1/2 = 1/6 at each pull, less as soon as something is known.
     np.testing.assert_allclose(result["regret"]["Bayes optimum"]["mean"][0], 1 / 6)
     assert (run / "curves.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="is not one of few-shot episodes"):
+        FewShotClassifier.from_run(run)
 
 
 def test_a_run_on_navigation_from_training_to_the_paths(tmp_path, capsys):

@@ -146,7 +146,7 @@ def test_a_run_folder(tmp_path):
     )
     assert again.mean == results["inductive"]["mean"]
     assert again.interval == results["inductive"]["interval"]
-    assert "transductive" not in results
+    assert "transductive" not in results and "log_loss" not in results["inductive"]
 
 
 def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
@@ -221,6 +221,9 @@ def test_a_metric_run_at_another_setting_and_in_a_picture(tmp_path, small_images
     results = runs.evaluate_run(tmp_path, n_way=20, k_shot=5, known=recipes.ALL)
     assert json.loads((tmp_path / "evaluation-20w5s.json").read_text()) == results
     assert results["setting"] == "20-way 5-shot" and "adaptation" not in results
+    for row in ("inductive", "transductive", "untrained"):
+        assert 0 <= results[row]["calibration_error"] <= 1 and results[row]["log_loss"] > 0
+    assert "log_loss" not in results["raw_pixel_nearest_neighbour"]
     assert results["published"] == recipes.find("omniglot-matching-20w5s").published
     own = json.loads((tmp_path / "evaluation.json").read_text())
     assert own["setting"] == "5-way 1-shot"

@@ -2,8 +2,9 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
-from jaxmeta import recipes, runs
+from jaxmeta import FewShotClassifier, recipes, runs
 
 
 def test_a_run_on_streams_from_training_to_the_memory_trace(small_images, tmp_path):
@@ -31,6 +32,8 @@ def test_a_run_on_streams_from_training_to_the_memory_trace(small_images, tmp_pa
         assert 0 <= result[row]["mean"] <= 1
     # Noise has no nearest class, but copying a label that was shown is better than guessing.
     assert result["raw_pixel_nearest_neighbour"]["mean"] > 0.1
+    with pytest.raises(ValueError, match="is not one of few-shot episodes"):
+        FewShotClassifier.from_run(tmp_path)
     memory = json.loads((tmp_path / runs.MEMORY_TRACE).read_text())
     assert np.shape(memory["read"]) == np.shape(memory["write"]) == (11, 6)
     np.testing.assert_allclose(np.sum(memory["read"], axis=1), 2, atol=1e-2)  # Two heads.

@@ -9,7 +9,7 @@ import pytest
 from jaxmeta import rl
 from jaxmeta.rl import bandits
 from jaxmeta.rl._decision_pretrained import best_action_logits
-from jaxmeta.training import init_state
+from jaxmeta.training import evaluate, init_state
 
 READER = rl.context_reader(width=8, layers=2, heads=2)
 ROOM = rl.environments.dark_room(3, horizon=4)
@@ -172,13 +172,13 @@ def test_it_learns_the_posterior_and_acts_by_thompson_sampling(optimised):
                 exact = bandits.best_arm_posterior(won, np.bincount(arms, minlength=2) - won)
                 worst = max(worst, abs(jax.nn.softmax(logits) - exact).sum() / 2)
     assert worst < 0.02
-    result = rl.evaluate_returns(
+    result = evaluate(
         agent,
         state.params,
         bandit.sample,
         n_episodes=4000,
         key=jax.random.key(2),
-        metric=jnp.sum,
+        score=rl.acting(jnp.sum),
     )
 
     def thompson(key):

@@ -6,7 +6,7 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxmeta import networks, rl
-from jaxmeta.training import init_state
+from jaxmeta.training import init_state, make_evaluate
 
 WORLD = rl.environments.navigation(horizon=5)
 NET = networks.mlp(2, hidden=(4,), activation=jnp.tanh, kernel_init=jax.nn.initializers.normal(0.5))
@@ -99,14 +99,14 @@ def test_it_learns_where_to_look(update, tx):
     net = networks.linear(3, use_bias=False, init_scale=0.1)
     agent = rl.maml_rl(net, bandit, episodes=8, inner_lr=0.5, test_inner_lrs=(0.5,))
     state = init_state(jax.random.key(0), agent, tx, sample)
-    score = rl.make_evaluate_returns(agent, sample, n_episodes=200, metric=lambda r: r[1])
+    score = make_evaluate(agent, sample, n_episodes=200, score=rl.acting(lambda r: r[1]))
     before = score(state.params, jax.random.key(2))
     step = update(agent, tx, sample, meta_batch_size=16, steps_per_call=40)
     state, info = step(state, jax.random.key(1))
     after = score(state.params, jax.random.key(2))
-    assert abs(before.at[0] - 1 / 3) < 0.05 and before.at[0] < before.at[1]
-    assert abs(after.at[0] - 1 / 2) < 0.06 and after.mean > before.mean + 0.1
-    assert after.at[1] > after.at[0] + 0.05 and np.isfinite(info.grad_norm).all()
+    assert abs(before.curve[0] - 1 / 3) < 0.05 and before.curve[0] < before.curve[1]
+    assert abs(after.curve[0] - 1 / 2) < 0.06 and after.mean > before.mean + 0.1
+    assert after.curve[1] > after.curve[0] + 0.05 and np.isfinite(info.grad_norm).all()
 
 
 def test_wrong_numbers_are_refused():

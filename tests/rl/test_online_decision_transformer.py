@@ -9,7 +9,7 @@ from jaxmeta.rl._online_decision_transformer import given_windows, trajectory_of
 from jaxmeta.rl._squashed import SquashedGaussian, squashed
 from jaxmeta.rl.updates import imitation_loss
 from jaxmeta.runs import fit
-from jaxmeta.training import Validation
+from jaxmeta.training import Validation, evaluate
 
 KEY = jax.random.key(0)
 PLANE = rl.environments.unit_actions(rl.environments.navigation(horizon=3), 0.1)
@@ -220,8 +220,7 @@ def test_a_run_with_a_buffer_resumes_bit_for_bit(tmp_path):
                 ROOM.sample,
                 every=2,
                 n_episodes=4,
-                metric=jnp.sum,
-                make_evaluate=rl.make_evaluate_returns,
+                score=rl.acting(jnp.sum),
             ),
             make_step=training.make_step,
             init_state=training.init_state,
@@ -286,10 +285,15 @@ def test_offline_it_beats_its_data_and_online_it_comes_near_the_optimum(optimise
     returns = []
     for _ in range(4):  # Offline, then online.
         state, _ = step(state, jax.random.key(1))
-        result = rl.evaluate_returns(
-            agent, state.params, room.sample, n_episodes=400, key=jax.random.key(6)
+        result = evaluate(
+            agent,
+            state.params,
+            room.sample,
+            n_episodes=400,
+            key=jax.random.key(6),
+            score=rl.acting(),
         )
-        returns.append(result.per_task.sum(1).mean())
+        returns.append(result.curves.sum(1).mean())
     # Noisy teachers get 1.5 of 6 on average. The buffer fills with what the agent does itself.
     assert returns[0] > 1.5 * given.mean() > 0
     assert returns[-1] > 5.5 and returns[-1] > returns[0] + 1

@@ -6,7 +6,7 @@ import pytest
 
 from jaxmeta import rl
 from jaxmeta.rl.advantages import discounted_returns, gae
-from jaxmeta.training import init_state
+from jaxmeta.training import init_state, make_evaluate
 
 MDPS = rl.environments.tabular_mdps(3, 2, horizon=2)
 POLICIES = {
@@ -96,14 +96,13 @@ def test_a_memory_learns_which_arm_pays(name, update):
     state, info = step(init_state(jax.random.key(0), agent, tx, sample), jax.random.key(1))
     assert int(state.step) == 60 and info.loss.shape == info.grad_norm.shape == (60,)
     assert abs(info.loss[0] + 1.5) < 0.4
-    result = rl.evaluate_returns(
-        agent, state.params, sample, n_episodes=100, key=jax.random.key(2), metric=jnp.sum
-    )
+    run = make_evaluate(agent, sample, n_episodes=100, score=rl.acting(jnp.sum))
+    result = run(state.params, jax.random.key(2))
     assert result.mean > 2.2
-    np.testing.assert_allclose(result.at.sum(), result.mean, rtol=1e-6)
-    np.testing.assert_allclose(result.per_task.sum(1).std() * 1.96 / 10, result.interval, rtol=1e-5)
-    run = rl.make_evaluate_returns(agent, sample, n_episodes=100, metric=jnp.sum)
-    for value, inside in zip(result, jax.jit(run)(state.params, jax.random.key(2)), strict=True):
+    np.testing.assert_allclose(result.curve.sum(), result.mean, rtol=1e-6)
+    np.testing.assert_allclose(result.curves.sum(1).std() * 1.96 / 10, result.interval, rtol=1e-5)
+    within = jax.jit(run)(state.params, jax.random.key(2))
+    for value, inside in zip(*map(jax.tree.leaves, (result, within)), strict=True):
         np.testing.assert_allclose(inside, value, rtol=1e-4)
     _, within = jax.jit(step)(state, jax.random.key(1))
     np.testing.assert_allclose(within.loss, step(state, jax.random.key(1))[1].loss, rtol=1e-3)

@@ -8,7 +8,7 @@ from jaxmeta import networks, rl
 from jaxmeta.rl.agent import Agent, Batch, Replay
 from jaxmeta.rl.distributions import Categorical
 from jaxmeta.runs import fit
-from jaxmeta.training import MetaState, Validation, init_state
+from jaxmeta.training import MetaState, Validation, init_state, make_step
 
 BANDIT = rl.environments.bernoulli_bandits(2)
 ADVANTAGES = jnp.array([2.0, -1.0, 0.5])
@@ -59,6 +59,29 @@ def test_a2c_by_hand(x64):
     np.testing.assert_allclose(info.grad_norm, [np.hypot(policy + 0.3 * entropy, 1.5)], rtol=1e-10)
     np.testing.assert_allclose(info.loss, [-7.0])
     assert int(state.step) == 1
+
+
+def test_the_plain_step_of_an_agent_is_the_policy_gradient(x64):
+    """A learner and an agent are the same to it: parameters to begin with, and a loss."""
+
+    def plain(agent, tx, sample, **settings):
+        return make_step(agent, tx, sample, **settings)
+
+    state, _ = one_step(plain)
+    p = 1 / (1 + np.exp(-0.4))
+    np.testing.assert_allclose(state.params["logit"], 0.4 + (2.0 * (1 - p) + p) / 2, rtol=1e-10)
+    np.testing.assert_allclose(state.params["value"], 1.0)  # It has no part in the loss.
+    # In the same tasks, which have the same keys.
+    agent, tx, states = AGENTS["rl2"][0], optax.sgd(0.1), []
+    for update in (plain, rl.a2c(value_weight=0.0)):
+        step = update(agent, tx, BANDIT.sample, meta_batch_size=5, steps_per_call=2)
+        state = init_state(jax.random.key(0), agent, tx, BANDIT.sample)
+        states.append(step(state, jax.random.key(1))[0].params)
+    start = init_state(jax.random.key(0), agent, tx, BANDIT.sample).params
+    for one, two in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+    moved = jax.tree.map(lambda new, old: jnp.abs(new - old).max(), states[0], start)
+    assert max(jax.tree.leaves(moved)) > 1e-3
 
 
 def test_ppo_by_hand(x64):
@@ -128,9 +151,7 @@ def test_a_run_stopped_and_resumed_ends_the_same(tmp_path):
         "checkpoint_every": 2,
         "make_step": update,
         "show_progress": False,
-        "validation": Validation(
-            BANDIT.sample, 2, 6, metric=jnp.sum, make_evaluate=rl.make_evaluate_returns
-        ),
+        "validation": Validation(BANDIT.sample, 2, 6, score=rl.acting(jnp.sum)),
     }
     whole = fit(agent, tx, BANDIT.sample, steps=4, run_dir=tmp_path / "whole", **settings)
     fit(agent, tx, BANDIT.sample, steps=2, run_dir=tmp_path / "parts", **settings)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_tasks import corners, numbered
 
-from jaxmeta import losses, tasks
+from jaxmeta import Stream, losses, tasks
 from jaxmeta.learners.memory import nearest_seen
-from jaxmeta.training import evaluate_stream, make_evaluate_stream
+from jaxmeta.training import make_evaluate, online
 
 
 def test_a_stream_holds_what_it_promises():
@@ -14,19 +14,18 @@ def test_a_stream_holds_what_it_promises():
     sample = jax.jit(tasks.streams(data, n_way=3, per_class=4, rotations=True))
     orders = set()
     for seed in range(10):
-        episode = sample(jax.random.key(seed))
-        assert episode.support.x.shape == (0, 3, 3, 1) and episode.support.y.shape == (0, 3)
-        query = episode.query
-        assert query.x.shape == (12, 3, 3, 1) and query.y.shape == (12, 3)
-        found = corners(query.x)
-        labels = np.asarray(query.y).argmax(axis=1)
+        stream = sample(jax.random.key(seed))
+        assert isinstance(stream, Stream) and stream.is_valid is None
+        assert stream.x.shape == (12, 3, 3, 1) and stream.y.shape == (12, 3)
+        found = corners(stream.x)
+        labels = np.asarray(stream.y).argmax(axis=1)
         orders.add(tuple(labels.tolist()))
         assert len(set(found)) == 12  # No image twice.
         for label in range(3):
             mine = {(found[i][0], found[i][2]) for i in np.flatnonzero(labels == label)}
             assert len(mine) == 1 and (labels == label).sum() == 4
         # The k-th presentation of each class, in order.
-        numbers = np.asarray(losses.presentations(query))
+        numbers = np.asarray(losses.presentations(stream))
         for label in range(3):
             np.testing.assert_array_equal(numbers[labels == label], [1, 2, 3, 4])
     assert len(orders) > 5
@@ -34,7 +33,7 @@ def test_a_stream_holds_what_it_promises():
 
 def test_a_stream_cut_short():
     sample = tasks.streams(numbered([4] * 6), n_way=5, per_class=4, length=11)
-    assert sample(jax.random.key(0)).query.x.shape[0] == 11
+    assert sample(jax.random.key(0)).x.shape[0] == 11
 
 
 def test_strings_differ_and_are_drawn_anew():
@@ -49,7 +48,7 @@ def test_strings_differ_and_are_drawn_anew():
 
 def test_images_are_made_smaller_turned_and_shifted():
     data = numbered([4] * 6, size=8)
-    plain = tasks.streams(data, n_way=2, per_class=2, size=4)(jax.random.key(0)).query.x
+    plain = tasks.streams(data, n_way=2, per_class=2, size=4)(jax.random.key(0)).x
     assert plain.shape == (4, 4, 4, 1)
     x = jnp.zeros((1, 9, 9, 1)).at[0, 4, 6, 0].set(1.0)
     from jaxmeta.tasks._streams import _bend
@@ -84,24 +83,27 @@ def test_accuracy_by_presentation():
     data = numbered([6] * 5)
     data.images[:, 0, -1] = 0
     sample = tasks.streams(data, n_way=3, per_class=4)
-    result = evaluate_stream(
-        nearest_seen(), {}, sample, n_episodes=50, key=jax.random.key(0), n_presentations=4
-    )
-    np.testing.assert_array_equal(result.by_presentation[1:], 1)
+    run = make_evaluate(nearest_seen(), sample, n_episodes=50, score=online(4))
+    result = run({}, jax.random.key(0))
+    np.testing.assert_array_equal(result.curve[1:], 1)
     # The very first row has no neighbour: zeros, whose first place wins, right one time in three.
     # Later first presentations copy another class.
-    assert 0 < result.by_presentation[0] < 0.3
-    np.testing.assert_allclose(result.mean, (result.by_presentation[0] + 3) / 4, rtol=1e-6)
-    assert result.interval > 0 and (result.by_presentation_interval[1:] == 0).all()
-    run = make_evaluate_stream(nearest_seen(), sample, n_episodes=50, n_presentations=4)
-    for value, inside in zip(result, jax.jit(run)({}, jax.random.key(0)), strict=True):
+    assert 0 < result.curve[0] < 0.3
+    np.testing.assert_allclose(result.mean, (result.curve[0] + 3) / 4, rtol=1e-6)
+    assert result.interval > 0 and (result.curve_interval[1:] == 0).all()
+    # Every class comes at each presentation, so the share of a stream is that of its classes.
+    assert result.curves.shape == (50, 4) and (result.curves[:, 1:] == 1).all()
+    np.testing.assert_allclose(result.curves[:, 0].mean(), result.curve[0], rtol=1e-12)
+    np.testing.assert_allclose(result.per_episode, result.curves.mean(1), rtol=1e-12)
+    within = jax.jit(run)({}, jax.random.key(0))
+    for value, inside in zip(*map(jax.tree.leaves, (result, within)), strict=True):
         np.testing.assert_allclose(inside, value, rtol=1e-5, atol=1e-6)
 
 
 def test_of_one_stream_no_interval_is_known():
     sample = tasks.streams(numbered([6] * 5), n_way=3, per_class=4)
-    run = make_evaluate_stream(nearest_seen(), sample, n_episodes=1, n_presentations=4)
+    run = make_evaluate(nearest_seen(), sample, n_episodes=1, score=online(4))
     for result in (run({}, jax.random.key(0)), jax.jit(run)({}, jax.random.key(0))):
         assert np.isnan(result.interval) and np.isfinite(result.mean)
-        assert np.isnan(result.by_presentation_interval).all()
-        assert result.by_presentation_interval.shape == (4,)
+        assert np.isnan(result.curve_interval).all()
+        assert result.curve_interval.shape == (4,)

@@ -39,8 +39,8 @@ def test_episodes_and_streams(dtype):
     told(support.x[support.is_valid])
     assert (support.x[~support.is_valid] == 0).all()
     stream = jax.jit(tasks.streams(data, n_way=2, per_class=3))(jax.random.key(0))
-    assert stream.query.x.dtype == expected
-    assert len(set(told(stream.query.x))) == 6
+    assert stream.x.dtype == expected
+    assert len(set(told(stream.x))) == 6
 
 
 def test_without_the_flag_uint8_is_a_picture_and_int32_is_not():

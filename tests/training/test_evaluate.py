@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.training import evaluate, make_evaluate
+from jaxmeta.training import evaluate, few_shot, make_evaluate, online
 
 LABELS = jnp.eye(2)
 
@@ -227,3 +227,35 @@ def test_a_metric_that_is_no_number_is_refused():
             key=jax.random.key(0),
             metric=lambda outputs, query: jaxmeta.losses.is_right(outputs, query.y),
         )
+
+
+def test_a_score_says_what_is_measured():
+    learner = jaxmeta.learners.metric.nearest_neighbour()
+    settings = {"n_episodes": 3, "key": jax.random.key(0)}
+    error = jaxmeta.losses.squared_error
+    short = evaluate(learner, {}, sample, metric=error, **settings)
+    whole = evaluate(learner, {}, sample, score=few_shot(error), **settings)
+    np.testing.assert_array_equal(short.per_episode, whole.per_episode)
+    assert short.curve is None and short.curves is None
+    with pytest.raises(ValueError, match=r"give metric or score, not both"):
+        evaluate(learner, {}, sample, metric=error, score=few_shot(error), **settings)
+    with pytest.raises(TypeError, match=r"score must be a Score.*got squared_error.*is a metric"):
+        evaluate(learner, {}, sample, score=error, **settings)
+    with pytest.raises(ValueError, match=r"transductive=True is for .*score=online\(\) has none"):
+        evaluate(learner, {}, sample, score=online(), transductive=True, **settings)
+    with pytest.raises(ValueError, match="n_presentations must be >= 1, got 0"):
+        online(0)
+
+
+def test_padding_of_the_query_set_enters_nothing():
+    """What it holds was predicted too, and refused for not being finite."""
+
+    def padded(key):
+        support, query = sample(key)
+        x, y = (jnp.concatenate([part, jnp.full_like(part[:2], jnp.nan)]) for part in query[:2])
+        return jaxmeta.Episode(support, jaxmeta.Examples(x, y, jnp.arange(len(x)) < len(query.x)))
+
+    learner = jaxmeta.learners.metric.nearest_neighbour()
+    settings = {"n_episodes": 3, "key": jax.random.key(0)}
+    plain = evaluate(learner, {}, sample, **settings)
+    np.testing.assert_array_equal(evaluate(learner, {}, padded, **settings)[2], plain.per_episode)

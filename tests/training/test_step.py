@@ -1,3 +1,7 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -6,7 +10,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta import Episode, Examples
+from jaxmeta import Episode, Examples, training
 from jaxmeta.training import evaluate, init_state, make_step
 
 SAMPLE = jaxmeta.tasks.sinusoid(k_shot=5, q_queries=5)
@@ -161,3 +165,18 @@ def test_a_large_meta_batch_of_16_bit_parameters_adds_up(dtype, rtol, tasks_at_o
     np.testing.assert_allclose(info.grad_norm, [100 * 3**0.5], rtol=rtol)
     np.testing.assert_allclose(np.float32(state.params["w"]), -np.ones(3), rtol=rtol)
     assert state.params["w"].dtype == dtype
+
+
+def test_training_asks_of_no_learner_or_task_which_kind_it_is():
+    """What differs between learners and agents they say themselves, by `Trainable`."""
+    for path in Path(training.__file__).parent.glob("*.py"):
+        asked = re.findall(
+            r"isinstance\([^)]*\b(?:Episode|Stream|Learner|Agent)\b", path.read_text()
+        )
+        assert not asked, (path, asked)
+
+
+def test_a_learner_that_is_none_is_told_what_is_missing():
+    almost = SimpleNamespace(init=learner().init, loss=learner().loss)
+    with pytest.raises(TypeError, match=r"got SimpleNamespace: .* jaxmeta.Learner\(init, adapt,"):
+        init_state(jax.random.key(0), almost, TX, SAMPLE)

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxmeta.experiments.parts import Work
 from jaxmeta.experiments.reports.episodes import episode_results
-from jaxmeta.training import make_evaluate
+from jaxmeta.training import few_shot
 
 
 class Domain:
@@ -18,7 +18,7 @@ class Domain:
     has_images = False
     has_shots = False
     has_paths = False
-    make_evaluate: Callable = staticmethod(make_evaluate)
+    scored_by: Callable = staticmethod(few_shot)
 
     def results(self, work: Work) -> dict[str, Any]:
         """The learner, fresh parameters, and the adaptation."""

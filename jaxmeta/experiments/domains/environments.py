@@ -13,6 +13,7 @@ from jaxmeta.experiments.parts import Samples, Work
 from jaxmeta.experiments.reports.in_context import MOST_CONTEXTS, given_context, posterior
 from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environment import Environment
+from jaxmeta.training import Evaluation
 
 
 class World:
@@ -32,7 +33,7 @@ class World:
     n_outputs = 0  # As many as the actions want.
     loss_fn = None
     score = staticmethod(jnp.sum)
-    make_evaluate = staticmethod(rl.make_evaluate_returns)
+    scored_by = staticmethod(rl.acting)
     build: Any
     setting: Any
 
@@ -45,7 +46,7 @@ class World:
         """Returns of the agent and of fresh parameters."""
         return return_results(work)
 
-    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+    def along_a_trial(self, work: Work, trained: Evaluation, untrained: Evaluation) -> dict:
         """What happens within a trial of an agent with a memory: returns by episode."""
         return by_episode(trained, untrained)
 
@@ -80,7 +81,7 @@ class Bandits(World):
         """In words."""
         return f"{self.n_arms} arms, {self.n_pulls} pulls"
 
-    def along_a_trial(self, work: Work, trained: rl.Returns, untrained: rl.Returns) -> dict:
+    def along_a_trial(self, work: Work, trained: Evaluation, untrained: Evaluation) -> dict:
         """Regret of each pull, beside that of the strategies of `rl.bandits`."""
         return regrets(self, work)
 

@@ -117,6 +117,8 @@ class Images(ImageSource, Domain):
     """support images per class in training"""
     train_q_queries: int = 15
     """query images per class in training"""
+    whole_batch: int | None = None
+    """images of a training step, drawn from all classes for a classifier of them; None: episodes"""
     unlabelled: int = 0
     """further support images per class that come without their label"""
     augment: tuple[Literal["crop", "flip", "colour", "erase", "affine"], ...] = ()
@@ -137,14 +139,7 @@ class Images(ImageSource, Domain):
         """Loads the data."""
         splits = self.splits()
         shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
-        meta_train = tasks.episodes(
-            splits.meta_train,
-            n_way=self.train_n_way,
-            k_shot=self.train_k_shot,
-            q_queries=self.train_q_queries,
-            augment=self._augment(),
-            **shared,
-        )
+        meta_train = self._training(splits.meta_train, shared)
         meta_val, meta_test = (
             tasks.episodes(
                 split, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
@@ -152,6 +147,20 @@ class Images(ImageSource, Domain):
             for split in (splits.meta_val, splits.meta_test)
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
+
+    def _training(self, class_data, shared):
+        if self.whole_batch is not None:
+            return tasks.whole_batches(
+                class_data, batch_size=self.whole_batch, augment=self._augment()
+            )
+        return tasks.episodes(
+            class_data,
+            n_way=self.train_n_way,
+            k_shot=self.train_k_shot,
+            q_queries=self.train_q_queries,
+            augment=self._augment(),
+            **shared,
+        )
 
     def _augment(self):
         if unknown := [name for name in self.augment if name not in AUGMENTATIONS]:

@@ -12,7 +12,7 @@ from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.domains.images import ImageSource
 from jaxmeta.experiments.metric import ACCURACY
 from jaxmeta.experiments.parts import Samples, Work
-from jaxmeta.experiments.reports.streams import make_evaluate_all, memory_trace, stream_results
+from jaxmeta.experiments.reports.streams import memory_trace, of_all_steps, stream_results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Streams(ImageSource, Domain):
 
     metric = ACCURACY
     n_outputs = 0  # The width of the labels, whatever the learner is told.
-    make_evaluate = staticmethod(make_evaluate_all)
+    scored_by = staticmethod(of_all_steps)
 
     n_way: int = 5
     """classes of a sequence"""

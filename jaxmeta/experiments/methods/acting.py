@@ -19,7 +19,7 @@ class Acting(Method):
     acts = True
     adapts = False  # by inner steps
     tasks_at_test = 200  # together, by vmap
-    make_evaluate: Callable | None = None  # in place of the domain's
+    scored_by: Callable | None = None  # in place of the domain's
     build: Any
     make_step: Any
 
@@ -36,7 +36,7 @@ class Acting(Method):
             make_step=make_step,
             init_state=first_state,
             score=self.metric,
-            make_evaluate=self.make_evaluate,
+            scored_by=self.scored_by,
             spreads=self.adapts,
         )
 

@@ -14,6 +14,9 @@ from jaxmeta.learner import Learner
 from jaxmeta.net import NetLike
 
 Derivative = Literal["reverse", "forward_over_reverse", "first_order"]
+# The learners' own default is "reverse", which forward mode can go through too. A training needs no
+# forward mode, and for one inner step this takes less memory (docs/performance.md).
+_SECOND_ORDER: Derivative = "forward_over_reverse"
 
 
 class _InnerLoop(Method):
@@ -57,7 +60,7 @@ class Maml(_PlainWeights):
     """gradient steps on the support set in training"""
     test_inner_steps: int = 10
     """gradient steps on the support set at test"""
-    derivative: Derivative = "forward_over_reverse"
+    derivative: Derivative = _SECOND_ORDER
     """second order in one of two ways, or first order"""
     transductive: bool = False
     """train with the query set's own batch statistics"""
@@ -97,6 +100,11 @@ class Anil(Maml):
 @dataclasses.dataclass(frozen=True)
 class MetaSgd(Maml):
     """Meta-SGD: `inner_lr` is where every weight's learned rate starts."""
+
+    inner_steps: int = 1
+    """gradient steps on the support set in training"""
+    test_inner_steps: int = 1
+    """gradient steps on the support set at test"""
 
     def build(self, net, loss_fn, inner_steps):
         return gradient.meta_sgd(
@@ -155,9 +163,9 @@ class MamlPlusPlus(_InnerLoop):
     """gradient steps on the support set"""
     test_inner_steps: int = 5
     """the same number"""
-    annealing_steps: int = 2000
+    annealing_steps: int = 5000
     """meta-steps until the loss after the last step alone counts"""
-    derivative: Derivative = "forward_over_reverse"
+    derivative: Derivative = _SECOND_ORDER
     """second order in one of two ways, or first order"""
 
     least_inner_steps = 1
@@ -183,15 +191,15 @@ class MamlPlusPlus(_InnerLoop):
 class Cavia(_InnerLoop):
     """CAVIA."""
 
-    context_size: int = 100
+    context_size: int = 5
     """numbers in the context"""
     inner_lr: float = 1.0
     """step size of the inner loop"""
-    inner_steps: int = 2
+    inner_steps: int = 1
     """gradient steps on the support set in training"""
-    test_inner_steps: int = 2
+    test_inner_steps: int = 1
     """gradient steps on the support set at test"""
-    derivative: Derivative = "forward_over_reverse"
+    derivative: Derivative = _SECOND_ORDER
     """second order in one of two ways, or first order"""
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
@@ -273,7 +281,7 @@ class LearnedOptimizer(_InnerLoop):
     """units of each LSTM"""
     layers: int = 2
     """LSTMs on top of each other"""
-    scale: float = 0.1
+    scale: float = 0.01
     """factor of the output"""
     unroll: int = 20
     """steps of a window of truncated backpropagation"""

@@ -12,6 +12,7 @@ from jaxmeta import rl
 from jaxmeta.experiments.methods.acting import Acting
 from jaxmeta.experiments.reports.in_context import source_by_episode
 from jaxmeta.rl.environment import Environment
+from jaxmeta.training import Score
 
 
 class _InContext(Acting):
@@ -31,15 +32,17 @@ class _InContext(Acting):
 class DecisionPretrained(_InContext):
     """A decision-pretrained transformer."""
 
-    # Of a posterior the likelihood is the measure: see rl.make_evaluate_likelihood.
-    make_evaluate = staticmethod(rl.make_evaluate_likelihood)
-
     context: int = 100
     """transitions in a context"""
     teacher_share: float = 0.0
     """share of the contexts, from 0 to 1, in which the teacher acts in some steps"""
     greedy: bool = False
     """take the likeliest action at test; False draws one"""
+
+    def scored_by(self, metric: Callable) -> Score:
+        """Of a posterior the likelihood is the measure, and not the metric of returns."""
+        del metric
+        return rl.likelihood()
 
     def build(self, net: Any, task: Any, *, given: int = 0, teacher_share=None) -> rl.Agent:
         """The agent."""
@@ -85,13 +88,13 @@ class AlgorithmDistillation(_InContext):
 
     source_episodes: int = 100
     """episodes that the source learns for"""
-    rate: float = 1.0
+    rate: float = 0.5
     """step size of the source"""
     discount: float = 0.9
     """of rewards, of the source"""
-    first_value: float = 0.3
+    first_value: float = 1.0
     """value of every action before the source has learned"""
-    exploration: tuple[float, ...] = (0.0, 0.0)
+    exploration: tuple[float, ...] = (0.1, 0.0)
     """shares of random actions in the first and the last episode of the source"""
 
     def source(self, environment: Environment) -> Callable:
@@ -143,7 +146,7 @@ class OnlineDecisionTransformer(_InContext):
     """learn from returns achieved; False: from those asked for"""
     constrained: bool = True
     """keep the entropy up by its dual; False: likelihood alone"""
-    greedy: bool = False
+    greedy: bool = True
     """take the likeliest action at test; False draws one"""
     dual_rate: float = 1e-4
     """step size of the dual variable, under Adam"""
@@ -151,7 +154,7 @@ class OnlineDecisionTransformer(_InContext):
     """trials in the buffer"""
     offline_trials: int = 1000
     """trials of given data, of which the best are kept"""
-    most_skill: float = 0.5
+    most_skill: float = 1.0
     """largest share of the given data's actions that are a teacher's; drawn for each trial"""
     offline_rounds: int = 10
     """rounds before the first roll-out"""

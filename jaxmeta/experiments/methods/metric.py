@@ -1,6 +1,8 @@
 """The learner's part of a recipe, metric family: one frozen dataclass per method."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jaxmeta.learners.metric as metric
@@ -61,8 +63,8 @@ class Matching(_Embedded):
     """embed support images and queries in the light of the whole support set"""
     processing_steps: int = 3
     """how often a query reads from the support set, with full context"""
-    scale: float = 10.0
-    """factor of the cosines; the paper's is 1"""
+    scale: float = 1.0
+    """factor of the cosines; 1 in the paper, 10 and more in later work"""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
@@ -100,6 +102,27 @@ class Relation(_Embedded):
             width=self.compare_width, hidden=self.hidden, padding=self.padding
         )
         return metric.relation(embed, compare)
+
+
+@dataclasses.dataclass(frozen=True)
+class WholeClassification(_Embedded):
+    """A classifier of all training classes, whose features a head of the support set then reads."""
+
+    head: Literal["logistic_regression", "cosine"] = "logistic_regression"
+    """fitted to the support set: logistic regression (RFS) or cosine class means (Meta-Baseline)"""
+
+    def build(self, embed: NetLike) -> Learner:
+        """The learner on an embedding."""
+        heads: dict[str, Callable[[], Learner]] = {
+            "logistic_regression": metric.logistic_regression,
+            "cosine": partial(metric.prototypical, networks.Identity(), distance=metric.cosine),
+        }
+        return metric.whole_classification(embed, head=heads[self.head]())
+
+    def assemble(self, net: Any, domain: Any) -> Built:
+        """The learner, whose optimiser averages batch statistics."""
+        built = super().assemble(net, domain)
+        return built._replace(optimiser=lambda outer: metric.averaging(outer.build()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,6 +69,7 @@ class MamlRl(Acting):
     """step size of the inner loop"""
     inner_steps: int = 1
     """policy-gradient steps in training; 0: pretraining on all tasks"""
+    # The agent's own default, None, is these three for an inner rate of 0.1: a, a / 2, a / 2.
     test_inner_lrs: tuple[float, ...] = (0.1, 0.05, 0.05)
     """step sizes at test"""
     episodes: int = 20

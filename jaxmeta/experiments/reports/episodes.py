@@ -1,5 +1,6 @@
 """Episodes with a support and a query set: protocols, floors, adaptation."""
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -15,9 +16,11 @@ def image_results(work: Work) -> dict[str, Any]:
     score = _score(work)
     with warnings.catch_warnings():  # Both are reported, be they the same or not.
         warnings.filterwarnings("ignore", "transductive=True changed nothing")
-        result = summary(score(work.experiment.at_test, work.params, transductive=True))
+        result = score(work.experiment.at_test, work.params, transductive=True)
+    # Its outputs are distances, whose softmax is no probability.
     floor = summary(score(nearest_neighbour(), {}))
-    return _in_order(work, score, {"transductive": result}, {"raw_pixel_nearest_neighbour": floor})
+    protocols = {"transductive": summary(result) | probabilities(result)}
+    return _in_order(work, score, protocols, {"raw_pixel_nearest_neighbour": floor})
 
 
 def episode_results(work: Work) -> dict[str, Any]:
@@ -32,6 +35,12 @@ def summary(result: Evaluation) -> dict[str, Any]:
     return {"mean": result.mean, "interval": interval, "n_episodes": n_episodes}
 
 
+def probabilities(result: Evaluation) -> dict[str, float]:
+    """Calibration error and log-loss in nats, where the outputs are logits of classes."""
+    numbers = {"calibration_error": result.calibration_error, "log_loss": result.log_loss}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
 def _score(work):
     sample = next(iter(work.experiment.meta_test.values()))
     score = partial(evaluate, sample=sample, key=work.key, metric=work.experiment.metric)
@@ -40,9 +49,11 @@ def _score(work):
 
 def _in_order(work, score, protocols, floors):
     experiment = work.experiment
-    results: dict[str, Any] = {"inductive": summary(score(experiment.at_test, work.params))}
+    trained = score(experiment.at_test, work.params)
+    results: dict[str, Any] = {"inductive": summary(trained) | probabilities(trained)}
     results |= protocols
-    results["untrained"] = summary(score(experiment.at_test, work.start))
+    untrained = score(experiment.at_test, work.start)
+    results["untrained"] = summary(untrained) | probabilities(untrained)
     results |= floors | work.recipe.learner.extra_results(work)
     if experiment.inner_steps:
         few = min(work.n_episodes, work.recipe.curve_episodes)

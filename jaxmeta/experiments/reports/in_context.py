@@ -12,7 +12,9 @@ from jaxmeta import rl
 from jaxmeta.experiments.parts import Work
 from jaxmeta.rl import bandits
 from jaxmeta.rl._rollout import returns_by_episode
-from jaxmeta.training.evaluate import half_width, over_episodes
+from jaxmeta.training import evaluate
+from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.intervals import half_width
 
 MOST_CONTEXTS = 200_000  # for which all contexts are gone through: 5 arms and 10 pulls
 AT_ONCE = 2_000  # contexts, by vmap
@@ -29,7 +31,7 @@ def source_by_episode(work: Work, source: Callable) -> dict[str, list[float]]:
         key_task, key_source = jax.random.split(key)
         return returns_by_episode(source(key_source, sample(key_task)), episodes)
 
-    returns = np.asarray(over_episodes(one, n_tasks, min(TOGETHER, n_tasks))((), work.key))
+    returns = np.asarray(over_episodes(one, n_tasks, TOGETHER)((), work.key))
     width = half_width(returns.std(0), n_tasks)
     return {"mean": returns.mean(0).tolist(), "interval": width.tolist()}
 
@@ -40,13 +42,13 @@ def given_context(work: Work) -> dict[str, Any]:
     config: Any = recipe.learner
     for name, share in (("behaviour alone", 0.0), ("with the teacher", 1.0)):
         agent = config.build(recipe.net, recipe.task, given=config.context, teacher_share=share)
-        returns = rl.evaluate_returns(
+        returns = evaluate(
             agent,
             work.params,
             next(iter(work.experiment.meta_test.values())),
             n_episodes=work.n_episodes,
             key=work.key,
-            metric=lambda returns: returns[0],
+            score=rl.acting(lambda returns: returns[0]),
         )
         results[name] = {
             "mean": returns.mean,

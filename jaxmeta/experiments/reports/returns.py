@@ -9,7 +9,9 @@ import numpy as np
 from jaxmeta import rl
 from jaxmeta.experiments.parts import Work
 from jaxmeta.rl import bandits
-from jaxmeta.training.evaluate import half_width, over_episodes
+from jaxmeta.training import evaluate
+from jaxmeta.training.evaluate import over_episodes
+from jaxmeta.training.intervals import half_width
 
 SCALES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of UCB1's bound, of which the best is reported
 TOGETHER = 200  # tasks, by vmap
@@ -25,13 +27,13 @@ def return_results(work: Work) -> dict[str, Any]:
     setting, sample = next(iter(experiment.meta_test.items()))
 
     def score(params):
-        return rl.evaluate_returns(
+        return evaluate(
             experiment.learner,
             params,
             sample,
             n_episodes=n_tasks,
             key=work.key,
-            metric=experiment.metric,
+            score=rl.acting(experiment.metric),
             episodes_at_once=recipe.learner.tasks_at_test,
         )
 
@@ -44,7 +46,9 @@ def return_results(work: Work) -> dict[str, Any]:
         results["adaptation"] = {
             name: [
                 {"inner_steps": steps} | _summary(mean, interval, n_tasks)
-                for steps, (mean, interval) in enumerate(zip(r.at, r.at_interval, strict=True))
+                for steps, (mean, interval) in enumerate(
+                    zip(r.curve, r.curve_interval, strict=True)
+                )
             ]
             for name, r in ((setting, trained), ("untrained", untrained))
         }
@@ -59,7 +63,7 @@ def by_episode(trained: Any, untrained: Any) -> dict[str, Any]:
     """Return of each episode of a trial."""
     return {
         "by_episode": {
-            name: {"mean": r.at.tolist(), "interval": r.at_interval.tolist()}
+            name: {"mean": r.curve.tolist(), "interval": r.curve_interval.tolist()}
             for name, r in (("trained", trained), ("untrained", untrained))
         }
     }
@@ -84,7 +88,7 @@ def regrets(task: Any, work: Work) -> dict[str, Any]:
             arms = sample(key_task)
             return regret(scale, key_play, arms), task.n_pulls * jnp.max(arms)
 
-        compiled = over_episodes(one, n_tasks, min(TOGETHER, n_tasks))
+        compiled = over_episodes(one, n_tasks, TOGETHER)
 
         def run(scale, key):
             regrets, most = compiled(jnp.float32(scale), key)

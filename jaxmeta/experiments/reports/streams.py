@@ -6,22 +6,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmeta.episodes import Sample
 from jaxmeta.experiments.parts import Work
-from jaxmeta.learner import Learner
+from jaxmeta.experiments.reports.episodes import probabilities
 from jaxmeta.learners.memory import nearest_seen, reads_and_writes
-from jaxmeta.training import evaluate_stream, make_evaluate_stream
+from jaxmeta.training import Score, evaluate, online
 
 STREAMS_AT_ONCE = 20  # in an evaluation, by vmap
 
 
-def make_evaluate_all(
-    learner: Learner, sample: Sample, *, n_episodes: int, metric: Callable
-) -> Callable:
+def of_all_steps(is_right: Callable) -> Score:
     """The validation: all steps of the streams."""
-    return make_evaluate_stream(
-        learner, sample, n_episodes=n_episodes, is_right=metric, episodes_at_once=STREAMS_AT_ONCE
-    )
+    return online(is_right=is_right)._replace(episodes_at_once=STREAMS_AT_ONCE)
 
 
 def stream_results(work: Work) -> dict[str, Any]:
@@ -30,28 +25,31 @@ def stream_results(work: Work) -> dict[str, Any]:
     sample = next(iter(experiment.meta_test.values()))
 
     def score(learner, params):
-        result = evaluate_stream(
+        return evaluate(
             learner,
             params,
             sample,
             n_episodes=work.n_episodes,
             key=work.key,
-            n_presentations=task.per_class,
-            is_right=task.score,
+            score=online(task.per_class, task.score),
             episodes_at_once=STREAMS_AT_ONCE,
         )
+
+    def shown(result):
         return {
             "mean": result.mean,
             "interval": result.interval,
             "n_episodes": work.n_episodes,
-            "by_presentation": result.by_presentation.tolist(),
-            "by_presentation_interval": result.by_presentation_interval.tolist(),
+            "by_presentation": result.curve.tolist(),
+            "by_presentation_interval": result.curve_interval.tolist(),
         }
 
+    trained, untrained = (score(experiment.at_test, params) for params in (work.params, work.start))
     return {
-        "inductive": score(experiment.at_test, work.params),
-        "untrained": score(experiment.at_test, work.start),
-        "raw_pixel_nearest_neighbour": score(nearest_seen(), {}),
+        "inductive": shown(trained) | probabilities(trained),
+        "untrained": shown(untrained) | probabilities(untrained),
+        # Its outputs are labels, whose softmax is no probability.
+        "raw_pixel_nearest_neighbour": shown(score(nearest_seen(), {})),
     }
 
 
@@ -64,10 +62,10 @@ def memory_trace(work: Work) -> dict[str, Any] | None:
     if parts is None:
         return None
     sample = next(iter(work.experiment.meta_test.values()))
-    episode = sample(jax.random.split(jax.random.fold_in(work.key, 0))[0])
+    stream = sample(jax.random.split(jax.random.fold_in(work.key, 0))[0])
     look = reads_and_writes(recipe.net.build(None), **parts)
-    trace = jax.jit(look)(work.params, episode)
-    y = episode.query.y
+    trace = jax.jit(look)(work.params, stream)
+    y = stream.y
     classes = np.unique(np.asarray(y), axis=0, return_inverse=True)[1]
     return {
         "read": np.asarray(trace.access.read).sum(1).round(4).tolist(),

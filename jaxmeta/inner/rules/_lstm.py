@@ -7,6 +7,7 @@ section 2. Their learned parameters are shared over coordinates; each coordinate
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner.rules._rule import UpdateRule
+from jaxmeta.learner import Key, Params
 
 
 def log_and_sign(x: jax.Array, p: float = 10.0) -> jax.Array:
@@ -70,7 +72,7 @@ def lstm(
             raise ValueError(f"{name} must go from the smaller to the larger, got {(low, high)}.")
     cell = _cell(hidden)
 
-    def init_params(key, weights):
+    def init_params(key: Key, weights: Any) -> Any:
         del weights
         key_cell, key_forget, key_input, key_f, key_i = jax.random.split(key, 5)
         return {
@@ -85,14 +87,17 @@ def lstm(
             },
         }
 
-    def init_state(rule_params, weights):
+    def init_state(rule_params: Any, weights: Any) -> Any:
         del rule_params
         flat, _ = ravel_pytree(weights)
         carry = (jnp.zeros((flat.size, hidden), flat.dtype),) * 2
         return carry, jnp.zeros_like(flat), jnp.zeros_like(flat)
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         carry, f, i = state
+        h: Any
         c, unravel = ravel_pytree(weights)
         grad, _ = ravel_pytree(grads)
         seen = jnp.concatenate(
@@ -107,7 +112,7 @@ def lstm(
     return UpdateRule(init_params, init_state, update)
 
 
-def _gate(params, h, c, before):
+def _gate(params: Params, h: jax.Array, c: jax.Array, before: jax.Array) -> jax.Array:
     """A gate before its sigmoid, `[P]`."""
     kernel = params["kernel"]
     return h @ kernel[:-2] + c * kernel[-2] + before * kernel[-1] + params["bias"]
@@ -147,7 +152,7 @@ def coordinatewise_lstm(
     at_least(1, layers=layers)
     cells = [_cell(hidden, nn.initializers.lecun_normal()) for _ in range(layers)]
 
-    def init_params(key, weights):
+    def init_params(key: Key, weights: Any) -> Any:
         flat, _ = ravel_pytree(weights)
         seen = preprocess(flat[:1])
         keys = jax.random.split(key, layers + 1)
@@ -161,15 +166,17 @@ def coordinatewise_lstm(
             "bias": jnp.zeros(()),
         }
 
-    def init_state(rule_params, weights):
+    def init_state(rule_params: Any, weights: Any) -> Any:
         del rule_params
         flat, _ = ravel_pytree(weights)
         return [(jnp.zeros((flat.size, hidden), flat.dtype),) * 2 for _ in cells]
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         del loss
         theta, unravel = ravel_pytree(weights)
-        h = preprocess(ravel_pytree(grads)[0])
+        h: Any = preprocess(ravel_pytree(grads)[0])
         carries = []
         for cell, params, carry in zip(cells, rule_params["cells"], state, strict=True):
             carry, h = cell.apply(params, carry, h)
@@ -180,9 +187,9 @@ def coordinatewise_lstm(
     return UpdateRule(init_params, init_state, update)
 
 
-def _uniform(key, shape, dtype=jnp.float32):
+def _uniform(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     return jax.random.uniform(key, shape, dtype, -0.01, 0.01)
 
 
-def _cell(hidden, kernel_init=_uniform):
+def _cell(hidden: int, kernel_init: Any = _uniform) -> nn.Module:
     return nn.OptimizedLSTMCell(hidden, kernel_init=kernel_init, recurrent_kernel_init=kernel_init)

@@ -1,5 +1,8 @@
 """Any optax transformation as an inner update."""
 
+from typing import Any
+
+import jax
 import optax
 
 from jaxmeta.inner.rules._rule import UpdateRule, nothing
@@ -33,11 +36,13 @@ def from_optax(tx: optax.GradientTransformation) -> UpdateRule:
         raise TypeError(f"tx must be an optax.GradientTransformation, got {type(tx).__name__}.")
     transform = without_singular_derivatives(tx.update)
 
-    def init_state(rule_params, weights):
+    def init_state(rule_params: Any, weights: Any) -> Any:
         del rule_params
         return tx.init(weights)
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         del rule_params, loss
         updates, state = transform(grads, state, weights)
         return optax.apply_updates(weights, updates), state

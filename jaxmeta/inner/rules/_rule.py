@@ -21,7 +21,7 @@ class UpdateRule(NamedTuple):
     """`(rule_params, state, weights, grads, loss) -> (weights, state)`."""
 
 
-def nothing(*_) -> dict:
+def nothing(*_: Any) -> dict:
     """The parameters or state of a rule that has none."""
     return {}
 

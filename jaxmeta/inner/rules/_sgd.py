@@ -1,12 +1,14 @@
 """Gradient descent, with a rate that is fixed or learned."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner.rules._rule import UpdateRule, nothing
+from jaxmeta.learner import Key
 
 
 def sgd(lr: float) -> UpdateRule:
@@ -26,7 +28,9 @@ def sgd(lr: float) -> UpdateRule:
     """
     check_rate(lr)
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         del rule_params, loss
         return jax.tree.map(lambda w, g: w - lr * g, weights, grads), state
 
@@ -52,11 +56,13 @@ def per_parameter_sgd(lr: float) -> UpdateRule:
     """
     check_rate(lr)
 
-    def init_params(key, weights):
+    def init_params(key: Key, weights: Any) -> Any:
         del key
         return jax.tree.map(lambda w: jnp.full_like(w, lr), weights)
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         del loss
         moved = jax.tree.map(lambda w, alpha, g: w - alpha * g, weights, rule_params, grads)
         return moved, state
@@ -85,15 +91,17 @@ def per_layer_per_step_sgd(lr: float, steps: int) -> UpdateRule:
     check_rate(lr)
     at_least(1, steps=steps)
 
-    def init_params(key, weights):
+    def init_params(key: Key, weights: Any) -> Any:
         del key
         return jax.tree.map(lambda w: jnp.full(steps, lr, w.dtype), weights)
 
-    def init_state(rule_params, weights):
+    def init_state(rule_params: Any, weights: Any) -> Any:
         del rule_params, weights
         return jnp.zeros((), jnp.int32)
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         del loss
         step = jnp.minimum(state, steps - 1)
         moved = jax.tree.map(lambda w, a, g: w - a[step] * g, weights, rule_params, grads)
@@ -123,10 +131,12 @@ def truncated(rule: UpdateRule, every: int) -> UpdateRule:
     """
     at_least(1, every=every)
 
-    def init_state(rule_params, weights):
+    def init_state(rule_params: Any, weights: Any) -> Any:
         return jnp.zeros((), jnp.int32), rule.init_state(rule_params, weights)
 
-    def update(rule_params, state, weights, grads, loss):
+    def update(
+        rule_params: Any, state: Any, weights: Any, grads: Any, loss: jax.Array
+    ) -> tuple[Any, Any]:
         step, inner = state
         is_start = (step > 0) & (step % every == 0)
         cut = jax.tree.map(

@@ -27,10 +27,10 @@ def without_singular_derivatives(fn: Callable[..., Any]) -> Callable[..., Any]:
     `cond` and `scan`. What has a derivative of its own (`jax.custom_jvp`) keeps it.
     """
 
-    def smooth(*args):
+    def smooth(*args: Any) -> Any:
         structure = None
 
-        def flat(*leaves):
+        def flat(*leaves: Any) -> Any:
             nonlocal structure
             outputs = fn(*jax.tree.unflatten(of_args, leaves))
             outputs, structure = jax.tree.flatten(outputs)
@@ -43,11 +43,11 @@ def without_singular_derivatives(fn: Callable[..., Any]) -> Callable[..., Any]:
     return smooth
 
 
-def _run(jaxpr, consts, args):
+def _run(jaxpr: Any, consts: Any, args: Any) -> list:
     """Evaluates a program, operation by operation, with other derivatives for some."""
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
-    def read(atom):
+    def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, jax.extend.core.Literal) else values[atom]
 
     for equation in jaxpr.eqns:
@@ -59,7 +59,7 @@ def _run(jaxpr, consts, args):
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _operation(equation, inputs):
+def _operation(equation: Any, inputs: Any) -> list:
     name, settings = equation.primitive.name, equation.params
     if name in _CALLS:
         inner = settings.get("jaxpr", settings.get("call_jaxpr"))
@@ -80,7 +80,7 @@ def _operation(equation, inputs):
     return equation.primitive.bind(*functions, *inputs, **settings)
 
 
-def _of_one(operation, is_constant, x):
+def _of_one(operation: Callable, is_constant: Any, x: Any) -> Any:
     """Of one argument."""
     del is_constant
     x_now = jax.lax.stop_gradient(x)
@@ -89,7 +89,7 @@ def _of_one(operation, is_constant, x):
     return jnp.where(fixed, value, operation(_one_where(fixed, x)))
 
 
-def _product(operation, is_constant, x, y):
+def _product(operation: Any, is_constant: Any, x: Any, y: Any) -> Any:
     if any(is_constant):  # Such as a decay: the derivative is that number.
         return operation(x, y)
     value = operation(jax.lax.stop_gradient(x), jax.lax.stop_gradient(y))
@@ -97,7 +97,7 @@ def _product(operation, is_constant, x, y):
     return jnp.where(fixed, value, operation(_one_where(fixed, x), _one_where(fixed, y)))
 
 
-def _quotient(operation, is_constant, x, y):
+def _quotient(operation: Any, is_constant: Any, x: Any, y: Any) -> Any:
     if is_constant[1]:
         return operation(x, y)
     x_now, y_now = jax.lax.stop_gradient((x, y))
@@ -107,7 +107,7 @@ def _quotient(operation, is_constant, x, y):
     return _of_two(operation, x, y, value, 1 / y_now, of_y)
 
 
-def _power(operation, is_constant, x, y):
+def _power(operation: Any, is_constant: Any, x: Any, y: Any) -> Any:
     x_now, y_now = jax.lax.stop_gradient((x, y))
     value, of_x = jax.jvp(lambda x: operation(x, y_now), (x_now,), (jnp.ones_like(x_now),))
     of_y = of_x
@@ -116,7 +116,7 @@ def _power(operation, is_constant, x, y):
     return _of_two(operation, x, y, value, of_x, of_y)
 
 
-def _of_two(operation, x, y, value, of_x, of_y):
+def _of_two(operation: Any, x: Any, y: Any, value: Any, of_x: Any, of_y: Any) -> Any:
     """Of two arguments, of which the second may be singular alone: then the first still moves."""
     fixed = ~(jnp.isfinite(value) & jnp.isfinite(of_x))
     y_fixed = fixed | ~jnp.isfinite(of_y)
@@ -125,16 +125,16 @@ def _of_two(operation, x, y, value, of_x, of_y):
     return jnp.where(fixed, value, jnp.where(y_fixed, moved_by_x, moved_by_both))
 
 
-def _one_where(fixed, x):
+def _one_where(fixed: Any, x: Any) -> Any:
     """What moves nothing there, and gives the operation an argument with a finite derivative."""
     return jnp.where(fixed, jnp.ones_like(x), x)
 
 
-def _as_function(closed):
+def _as_function(closed: Any) -> Callable:
     return lambda *args: _run(closed.jaxpr, closed.consts, args)
 
 
-def _scan(settings, inputs):
+def _scan(settings: Any, inputs: Any) -> list:
     n_consts, n_carry = settings["num_consts"], settings["num_carry"]
     consts, carry, xs = (
         inputs[:n_consts],
@@ -143,7 +143,7 @@ def _scan(settings, inputs):
     )
     body = _as_function(settings["jaxpr"])
 
-    def step(carry, x):
+    def step(carry: Any, x: Any) -> tuple[Any, Any]:
         outputs = body(*consts, *carry, *x)
         return outputs[:n_carry], outputs[n_carry:]
 

@@ -14,7 +14,7 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.gradient._maml import GradientParams, set_loss
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import as_net, random_in_loss
@@ -73,16 +73,16 @@ def cavia(
     at_least(1, context_size=context_size)
     net = as_net(net)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_net, key_rule = jax.random.split(key)
         zeros = jnp.zeros(context_size)
         weights = net.init(key_net, episode.support.x, zeros)
         return GradientParams(weights, rule.init_params(key_rule, zeros))
 
-    def train(params, key, support):
+    def train(params: Params, key: Key, support: Examples) -> ContextAdapted:
         del key  # The inner loop is deterministic.
 
-        def support_loss(context, _):
+        def support_loss(context: jax.Array, _: Any) -> jax.Array:
             return set_loss(net, params.net, support, loss_fn, context)
 
         context, _ = inner_loop(
@@ -96,11 +96,11 @@ def cavia(
         )
         return ContextAdapted(context, {})
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         context = train(params, key, support).context
         return ContextAdapted(context, net.observe(params.net, support, context)[1])
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         return net.apply(net.under(params.net, adapted.statistics), x, adapted.context)
 
     loss = query_loss(train if transductive else adapt, predict, loss_fn)

@@ -8,12 +8,14 @@ loss and the system is `I + H / lambda`, with the damping that is asked for.
 """
 
 import math
+from typing import Any
 
+import jax
 import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, proximal_solution, rules
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
@@ -71,10 +73,10 @@ def imaml(
 
     net = as_net(net)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         return GradientParams(net.init(key, episode.support.x), {})
 
-    def train(params, key, support):
+    def train(params: Params, key: Key, support: Examples) -> Any:
         del key  # The solver is deterministic.
         return proximal_solution(
             rule,
@@ -86,10 +88,10 @@ def imaml(
             damping=damping,
         )
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         return observed(net, train(params, key, support), support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return net.apply(adapted, x)
 

@@ -6,13 +6,16 @@ Differs from the paper: the mean over steps in place of the sum (Adam does not s
 outer update from all windows of a trajectory, where the released code makes one after each window.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
@@ -64,11 +67,13 @@ def learned_optimizer(
     windowed = rules.truncated(whole, unroll)
     net = as_net(net)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_net, key_rule = jax.random.split(key)
         return GradientParams({}, whole.init_params(key_rule, net.init(key_net, episode.support.x)))
 
-    def train(params, key, support, observe=None):
+    def train(
+        params: Params, key: Key, support: Examples, observe: Callable | None = None
+    ) -> tuple[Any, Any]:
         return inner_loop(
             windowed,
             lambda weights, _: set_loss(net, weights, support, loss_fn),
@@ -80,17 +85,17 @@ def learned_optimizer(
             derivative="first_order",
         )
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         return observed(net, train(params, key, support)[0], support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return net.apply(adapted, x)
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         support, query = episode
 
-        def query_loss(weights, _):
+        def query_loss(weights: Any, _: Any) -> jax.Array:
             outputs = net.apply(observed(net, weights, support), query.x)
             return mean_loss(loss_fn, outputs, query)
 

@@ -13,7 +13,7 @@ import jax
 import optax
 
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Examples, Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.losses import LossFn, mean_loss, query_loss
 from jaxmeta.net import Net, NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
@@ -77,17 +77,17 @@ def maml(
     check_inner_loop(rule=rule, inner_steps=inner_steps, derivative=derivative)
     net = as_net(net)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_net, key_rule = jax.random.split(key)
         weights = net.init(key_net, episode.support.x)
         moving, _ = partition(weights, adaptable)
         return GradientParams(weights, rule.init_params(key_rule, moving))
 
-    def train(params, key, support):
+    def train(params: Params, key: Key, support: Examples) -> Any:
         del key  # The inner loop is deterministic.
         moving, frozen = partition(params.net, adaptable)
 
-        def support_loss(moving, _):
+        def support_loss(moving: Any, _: Any) -> jax.Array:
             return set_loss(net, combine(moving, frozen), support, loss_fn)
 
         moving, _ = inner_loop(
@@ -101,10 +101,10 @@ def maml(
         )
         return combine(moving, frozen)
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         return observed(net, train(params, key, support), support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return net.apply(adapted, x)
 
@@ -147,7 +147,9 @@ def fomaml(
     )
 
 
-def set_loss(net: Net, weights: Any, examples: Examples, loss_fn: LossFn, *context: jax.Array):
+def set_loss(
+    net: Net, weights: Any, examples: Examples, loss_fn: LossFn, *context: jax.Array
+) -> jax.Array:
     """Mean loss of a set under its own batch statistics."""
     outputs, _ = net.observe(weights, examples, *context)
     return mean_loss(loss_fn, outputs, examples)
@@ -158,7 +160,7 @@ def observed(net: Net, weights: Any, support: Examples) -> Any:
     return net.under(weights, net.observe(weights, support)[1])
 
 
-def partition(weights, adaptable):
+def partition(weights: Any, adaptable: Callable | None) -> tuple[Any, Any]:
     """Splits a tree in two of the same shape, None where a leaf is in the other.
 
     Raises:
@@ -167,7 +169,7 @@ def partition(weights, adaptable):
     if adaptable is None:
         return weights, jax.tree.map(lambda _: None, weights)
 
-    def is_adaptable(path):
+    def is_adaptable(path: tuple) -> bool:
         return adaptable(tuple(jax.tree_util.keystr((key,), simple=True) for key in path))
 
     moving = jax.tree_util.tree_map_with_path(
@@ -182,7 +184,7 @@ def partition(weights, adaptable):
     return moving, frozen
 
 
-def combine(moving, frozen):
+def combine(moving: Any, frozen: Any) -> Any:
     """Undoes `partition`."""
     return jax.tree.map(
         lambda a, b: b if a is None else a, moving, frozen, is_leaf=lambda leaf: leaf is None

@@ -8,6 +8,7 @@ order from the start (derivative-order annealing is off in the released configur
 weights are annealed meta-step by meta-step, not epoch by epoch; one model is tested, no ensemble.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -16,7 +17,7 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner import check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.gradient._maml import combine, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
@@ -83,7 +84,7 @@ def maml_plus_plus(
     net = as_net(net)
     rule = rules.per_layer_per_step_sgd(lr, inner_steps)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_net, key_rule = jax.random.split(key)
         moving, per_step = split(net.init(key_net, episode.support.x))
         per_step = jax.tree.map(lambda leaf: jnp.stack([leaf] * inner_steps), per_step)
@@ -91,10 +92,10 @@ def maml_plus_plus(
             combine(moving, per_step), rule.init_params(key_rule, moving), jnp.zeros(())
         )
 
-    def split(weights):
+    def split(weights: Any) -> tuple[Any, Any]:
         """Weights that the inner loop moves, and those that belong to its steps."""
 
-        def is_per_step(path):
+        def is_per_step(path: tuple) -> bool:
             names = (jax.tree_util.keystr((key,), simple=True) for key in path)
             return any(name.startswith(normalisation) for name in names)
 
@@ -102,13 +103,15 @@ def maml_plus_plus(
         moving = jax.tree.map(lambda mark, leaf: None if mark else leaf, marked, weights)
         return moving, jax.tree.map(lambda mark, leaf: leaf if mark else None, marked, weights)
 
-    def train(params, support, observe=None):
+    def train(
+        params: Params, support: Examples, observe: Callable | None = None
+    ) -> tuple[Any, Any]:
         moving, per_step = split(params.net)
 
-        def at(moving, step):
+        def at(moving: Any, step: Any) -> Any:
             return combine(moving, jax.tree.map(lambda leaf: leaf[step], per_step))
 
-        def support_loss(moving, step):
+        def support_loss(moving: Any, step: Any) -> jax.Array:
             return set_loss(net, at(moving, step), support, loss_fn)
 
         moving, seen = inner_loop(
@@ -124,19 +127,19 @@ def maml_plus_plus(
         )
         return at(moving, inner_steps - 1), seen
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # The inner loop is deterministic.
         return observed(net, train(params, support)[0], support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return net.apply(adapted, x)
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         del key
         support, query = episode
 
-        def outputs_of(weights):
+        def outputs_of(weights: Any) -> Outputs:
             weights = weights if transductive else observed(net, weights, support)
             return net.apply(weights, query.x)
 

@@ -6,17 +6,20 @@ Differs from the released code: the inner optimiser's moments start anew at each
 code carries them from one training task to the next.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner import UpdateRule, check_inner_loop, inner_loop, rules
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.gradient._maml import GradientParams, observed, set_loss
 from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import is_valid_row
 
 
 @random_in_loss("net")
@@ -62,17 +65,17 @@ def reptile(
     at_least(1, batch_size=batch_size)
     net = as_net(net)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_net, key_rule = jax.random.split(key)
         weights = net.init(key_net, episode.support.x)
         return GradientParams(weights, rule.init_params(key_rule, weights))
 
-    def train(params, key, support):
+    def train(params: Params, key: Key, support: Examples) -> Any:
         rows = None
         if batch_size is not None:
-            rows = _minibatches(key, len(support.y), batch_size, inner_steps, support.is_valid)
+            rows = _minibatches(key, is_valid_row(support), batch_size, inner_steps)
 
-        def support_loss(weights, rows):
+        def support_loss(weights: Any, rows: jax.Array) -> jax.Array:
             batch = support if rows is None else jax.tree.map(lambda leaf: leaf[rows], support)
             return set_loss(net, weights, batch, loss_fn)
 
@@ -87,14 +90,14 @@ def reptile(
         )
         return weights
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         return observed(net, train(params, key, support), support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return net.apply(adapted, x)
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         fixed = jax.lax.stop_gradient(params)
         weights = train(fixed, key, episode.support)
         outputs = predict(fixed, observed(net, weights, episode.support), episode.query.x)
@@ -106,18 +109,14 @@ def reptile(
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _minibatches(key, n_rows, batch_size, steps, is_valid):
+def _minibatches(key: Key, is_valid: jax.Array, batch_size: int, steps: int) -> jax.Array:
     """Row numbers `[steps, batch_size]`, epoch after shuffled epoch of the rows that are valid."""
+    n_rows = len(is_valid)
     if batch_size > n_rows:
         raise ValueError(f"batch_size must be at most the {n_rows} support rows, got {batch_size}.")
     drawn = steps * batch_size
-    if is_valid is None:
-        epochs = -(-drawn // n_rows)
-        keys = jax.random.split(key, max(epochs, 1))
-        rows = jax.vmap(lambda key: jax.random.permutation(key, n_rows))(keys)
-        return rows.reshape(-1)[:drawn].reshape(steps, batch_size)
 
-    def epoch(key):
+    def epoch(key: Key) -> jax.Array:
         order = jax.random.permutation(key, n_rows)
         return order[jnp.argsort(~is_valid[order], stable=True)]  # Padding comes last.
 

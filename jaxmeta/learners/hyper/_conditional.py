@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
-from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, is_valid_row, mean_loss, query_loss, wide
-from jaxmeta.net import as_net, random_in_loss
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
+from jaxmeta.losses import LossFn, mean_loss, query_loss, wide
+from jaxmeta.net import Net, as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support
 
 
 class Conditioning(NamedTuple):
@@ -82,37 +82,37 @@ def conditional(
     if least_sigma is not None and not 0 <= least_sigma < 1:
         raise ValueError(f"least_sigma must be in [0, 1), got {least_sigma}.")
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_encoder, key_net = jax.random.split(key)
-        support = zeroed(episode.support)
-        encoder_params = encoder.init(key_encoder, *support)
-        context = encoder.apply(encoder_params, *support)
-        return {"net": net.init(key_net, support.x, context), "encoder": encoder_params}
+        rows = as_support(episode.support)
+        encoder_params = encoder.init(key_encoder, rows.x, rows.y, rows.is_valid)
+        context = encoder.apply(encoder_params, rows.x, rows.y, rows.is_valid)
+        return {"net": net.init(key_net, rows.x, context), "encoder": encoder_params}
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # One pass, without randomness.
-        rows = zeroed(support)
+        rows = as_support(support)
         context, _ = encoder.observe(params["encoder"], support, rows.y, rows.is_valid)
         return Conditioning(context, net.observe(params["net"], support, context)[1])
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         if least_sigma is None:
             return _outputs(net, params, adapted, x)
         return predictive(net, params, adapted, x, least_sigma=least_sigma).mean
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         adapted = adapt(params, key, episode.support)
         if least_sigma is None:
             outputs = predict(params, adapted, episode.query.x)
             return mean_loss(loss_fn, outputs, episode.query), outputs
-        outputs = predictive(net, params, adapted, episode.query.x, least_sigma=least_sigma)
-        if outputs.mean.shape != episode.query.y.shape:
+        gaussian = predictive(net, params, adapted, episode.query.x, least_sigma=least_sigma)
+        if gaussian.mean.shape != episode.query.y.shape:
             raise ValueError(
                 "with least_sigma the net must have twice as many outputs as there are targets: "
-                f"means {outputs.mean.shape}, targets {episode.query.y.shape}."
+                f"means {gaussian.mean.shape}, targets {episode.query.y.shape}."
             )
-        value = mean_loss(lambda _, y: -log_density(outputs, y), outputs.mean, episode.query)
-        return value, outputs.mean
+        value = mean_loss(lambda _, y: -log_density(gaussian, y), gaussian.mean, episode.query)
+        return value, gaussian.mean
 
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
@@ -145,18 +145,17 @@ def predictive(
 def context_mean() -> Learner:
     """Predicts the mean of the support set's targets for every query: the floor of a regression."""
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del params, key
-        rows = zeroed(support)
-        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(is_valid_row(support)), 1)
+        rows = as_support(support)
+        return jnp.sum(rows.y, 0) / jnp.maximum(jnp.sum(rows.is_valid), 1)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         return jnp.broadcast_to(adapted, (x.shape[0], *adapted.shape))
 
-    return Learner(
-        lambda key, episode: {}, adapt, predict, query_loss(adapt, predict, optax.squared_error)
-    )
+    loss = query_loss(adapt, predict, optax.squared_error)
+    return ignoring_padding(Learner(lambda key, episode: {}, adapt, predict, loss))
 
 
 def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:
@@ -166,5 +165,5 @@ def log_density(gaussian: Gaussian, y: jax.Array) -> jax.Array:
     return -0.5 * jnp.square(z) - jnp.log(sigma) - 0.5 * jnp.log(2 * jnp.pi)
 
 
-def _outputs(net, params, adapted, x):
+def _outputs(net: Net, params: Params, adapted: Adapted, x: jax.Array) -> jax.Array:
     return net.apply(net.under(params["net"], adapted.statistics), x, adapted.context)

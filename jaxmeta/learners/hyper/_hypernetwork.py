@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
-from jaxmeta.learners.hyper._support import zeroed
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import set_encoder
 from jaxmeta.networks.weight_generator import WeightGenerator
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support
 
 
 class GeneratedWeights(NamedTuple):
@@ -93,11 +93,11 @@ def hypernetwork(
     if hidden[-1] < 2:
         raise ValueError(f"the last of hidden must be >= 2 to be normalised, got {hidden[-1]}.")
 
-    def chosen(path):
+    def chosen(path: tuple) -> bool:
         names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
         return generated is None or generated(names)
 
-    def plan(x):
+    def plan(x: jax.Array) -> tuple[dict, dict, Any, WeightGenerator]:
         """Shapes of the target's weights by path, and which are generated."""
         shapes = jax.eval_shape(target.init, jax.random.key(0), x)
         leaves, structure = jax.tree.flatten_with_path(shapes)
@@ -115,13 +115,13 @@ def hypernetwork(
         )
         return every, emitted, structure, generator
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_encoder, key_generator, key_target = jax.random.split(key, 3)
-        support = zeroed(episode.support)
-        _, emitted, _, generator = plan(support.x)
-        encoder_params = encoder.init(key_encoder, *support)
-        code = encoder.apply(encoder_params, *support)
-        start = jax.tree.leaves_with_path(target.init(key_target, support.x))
+        rows = as_support(episode.support)
+        _, emitted, _, generator = plan(rows.x)
+        encoder_params = encoder.init(key_encoder, rows.x, rows.y, rows.is_valid)
+        code = encoder.apply(encoder_params, rows.x, rows.y, rows.is_valid)
+        start = jax.tree.leaves_with_path(target.init(key_target, rows.x))
         added_to = [name for name, shape in emitted.items() if not _is_kernel(name, shape)]
         return {
             "encoder": encoder_params,
@@ -134,9 +134,9 @@ def hypernetwork(
             },
         }
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # One pass, without randomness.
-        rows = zeroed(support)
+        rows = as_support(support)
         _, emitted, _, generator = plan(rows.x)
         code, _ = encoder.observe(params["encoder"], support, rows.y, rows.is_valid)
         entries = generator.apply(params["generator"], code)
@@ -150,22 +150,22 @@ def hypernetwork(
         whole = assembled(params, weights, rows.x)
         return GeneratedWeights(weights, target.observe(whole, support)[1])
 
-    def assembled(params, weights, x):
+    def assembled(params: Params, weights: dict[str, jax.Array], x: jax.Array) -> Any:
         every, _, structure, _ = plan(x)
         both = params["learned"] | weights
         return jax.tree.unflatten(structure, [both[name] for name in every])
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         weights = assembled(params, adapted.weights, x)
         return target.apply(target.under(weights, adapted.statistics), x)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
-def _name(path):
+def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _is_kernel(name, shape):
+def _is_kernel(name: str, shape: tuple[int, ...]) -> bool:
     """Biases, scales and shifts have no fan-in."""
     return len(shape) >= 2 and name.rpartition("/")[2] != "bias"

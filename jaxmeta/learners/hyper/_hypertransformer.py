@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.learner import Examples, Learner
-from jaxmeta.learners.hyper._support import zeroed
-from jaxmeta.losses import LossFn, has_label, mean_loss
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
+from jaxmeta.losses import LossFn, mean_loss
 from jaxmeta.net import as_net
 from jaxmeta.networks import max_pool
 from jaxmeta.networks.convolution import conv
 from jaxmeta.networks.normalisation import BatchNorm
 from jaxmeta.networks.transformer import Encoder
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import Support, as_support, has_label, is_valid_row
 
 KERNEL = 3
 ALLOCATIONS = ("output", "spatial")
@@ -134,7 +134,7 @@ def hypertransformer(
     shared_net = SharedFeatures(shared_features)
     block = as_net(Block())
 
-    def generator(tokens, size, convolutions):
+    def generator(tokens: int, size: int, convolutions: int) -> Generator:
         return Generator(
             tokens=tokens,
             size=size,
@@ -144,23 +144,23 @@ def hypertransformer(
             encoder=(transformer_layers, heads, width_factor),
         )
 
-    def kernel_generator(x):
+    def kernel_generator(x: jax.Array) -> Generator:
         inputs = x.shape[-1]
         if allocation == "output":
             return generator(channels, KERNEL * KERNEL * inputs, 2)
         return generator(KERNEL * KERNEL, inputs * channels, 2)
 
-    def head_generator(x, y):
+    def head_generator(x: jax.Array, y: jax.Array) -> Generator:
         return generator(y.shape[1], math.prod(x.shape[1:]) + 1, 1)
 
-    def as_kernel(slices, inputs):
+    def as_kernel(slices: jax.Array, inputs: int) -> jax.Array:
         if allocation == "output":
             return slices.T.reshape(KERNEL, KERNEL, inputs, channels)
         return slices.reshape(KERNEL, KERNEL, inputs, channels)
 
-    def init(key, episode):
-        x, y = episode.support.x, episode.support.y
-        _check_images(x, blocks)
+    def init(key: Key, episode: Episode) -> Params:
+        _check_images(episode.support.x, blocks)
+        x, y, is_valid, *_ = as_support(episode.support)
         key_shared, key_head, *keys = jax.random.split(key, blocks + 2)
         shared = shared_net.init(key_shared, x)
         features = shared_net.apply(shared, x)
@@ -175,43 +175,48 @@ def hypertransformer(
             if number < trained_blocks:
                 layer["kernel"] = kernel
             else:
-                layer["generator"] = kernel_generator(x).init(key_kernel, x, y, features)
+                layer["generator"] = kernel_generator(x).init(key_kernel, x, y, features, is_valid)
             layers[f"block_{number}"] = layer
             x = block.apply(layer["norm"], x, kernel)
-        head = head_generator(x, y).init(key_head, x, y, features)
+        head = head_generator(x, y).init(key_head, x, y, features, is_valid)
         return {"shared": shared, "blocks": layers, "head": head}
 
-    def emit(net, params, support, x, features):
+    def emit(
+        net: Generator, params: Params, support: Support, x: jax.Array, features: jax.Array
+    ) -> tuple[jax.Array, Any]:
         """One layer's slices, and the attention of its weight tokens to the samples."""
         arguments = (params, x, support.y, features, support.is_valid)
+        slices: Any
+        left: Any
         if not observe:
-            return net.apply(*arguments), {}
+            slices = net.apply(*arguments)
+            return slices, {}
         slices, left = net.apply(*arguments, mutable=["intermediates"])
         layers = left["intermediates"]["encoder"]
         maps = [layers[f"attention_{n}"]["attention_weights"][0] for n in range(len(layers))]
         return slices, jnp.stack(maps)[:, :, : net.tokens, net.tokens :]
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Samples are dropped in training only.
         _check_images(support.x, blocks)
-        support = zeroed(support)
-        _check_classes(params, support.y)
-        x = support.x
-        features = shared_net.apply(params["shared"], x)
+        seen = as_support(support)
+        _check_classes(params, seen.y)
+        x = seen.x
+        features: Any = shared_net.apply(params["shared"], x)
         kernels, statistics, attention = [], {}, {}
         for name, layer in params["blocks"].items():
             if "kernel" in layer:
                 kernel = layer["kernel"]
             else:
                 slices, attention[name] = emit(
-                    kernel_generator(x), layer["generator"], support, x, features
+                    kernel_generator(x), layer["generator"], seen, x, features
                 )
                 kernel = as_kernel(slices, x.shape[-1])
                 kernels.append(kernel)
-            rows = Examples(x, support.y)
-            x, statistics[name] = block.observe(layer["norm"], rows, kernel, support.is_valid)
+            rows = Examples(x, seen.y)
+            x, statistics[name] = block.observe(layer["norm"], rows, kernel, seen.is_valid)
         slices, attention["head"] = emit(
-            head_generator(x, support.y), params["head"], support, x, features
+            head_generator(x, seen.y), params["head"], seen, x, features
         )
         return Generated(
             tuple(kernels),
@@ -221,7 +226,7 @@ def hypertransformer(
             attention if observe else {},
         )
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         kernels = iter(adapted.kernels)
         for name, layer in params["blocks"].items():
             kernel = layer["kernel"] if "kernel" in layer else next(kernels)
@@ -234,7 +239,7 @@ def hypertransformer(
             )
         return flat @ adapted.head + adapted.bias
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         support = drop(key, episode.support, drop_labelled, drop_unlabelled)
         outputs = predict(params, adapt(params, key, support), episode.query.x)
         return mean_loss(loss_fn, outputs, episode.query), outputs
@@ -242,7 +247,7 @@ def hypertransformer(
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) -> Examples:
+def drop(key: Key, support: Examples, labelled: float, unlabelled: float) -> Examples:
     """Marks random rows of a support set as not valid.
 
     Args:
@@ -260,16 +265,16 @@ def drop(key: jax.Array, support: Examples, labelled: float, unlabelled: float) 
         unlabelled * jax.random.uniform(key_unlabelled),
     )
     is_kept = jax.random.uniform(key_rows, probability.shape) >= probability
-    if support.is_valid is not None:
-        is_kept &= support.is_valid
-    return support._replace(is_valid=is_kept)
+    return support._replace(is_valid=is_kept & is_valid_row(support))
 
 
 class Block(nn.Module):
     """3x3 convolution by a given kernel, ReLU, 2x2 max-pooling, batch normalisation."""
 
     @nn.compact
-    def __call__(self, x, kernel, is_valid=None):
+    def __call__(
+        self, x: jax.Array, kernel: jax.Array, is_valid: jax.Array | None = None
+    ) -> jax.Array:
         # ReLU and maximum commute; after the pooling it has a quarter of the work.
         x = nn.relu(max_pool(conv(x, kernel)))
         return BatchNorm(name="norm")(x, is_valid)
@@ -281,7 +286,7 @@ class SharedFeatures(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         if self.features == 0:
             return jnp.zeros((x.shape[0], 0), x.dtype)
         for number, strides in enumerate((2, 2, 2, 1)):
@@ -302,7 +307,7 @@ class LocalFeatures(nn.Module):
     convolutions: int
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         taps = []
         size, strides = min(KERNEL, *x.shape[1:3]), 2
         if size < KERNEL:
@@ -326,7 +331,7 @@ class _Convolution(nn.Module):
     padding: str
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.xavier_uniform(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -344,8 +349,10 @@ class Generator(nn.Module):
     encoder: tuple[int, int, float]  # layers, heads, width factor
 
     @nn.compact
-    def __call__(self, x, y, shared, is_valid=None):
-        """From maps `[S, h, w, I]`, labels `[S, N]` and shared features `[S, F]`."""
+    def __call__(
+        self, x: jax.Array, y: jax.Array, shared: jax.Array, is_valid: jax.Array
+    ) -> jax.Array:
+        """From maps `[S, h, w, I]`, labels `[S, N]`, shared features `[S, F]`, valid rows `[S]`."""
         features = shared
         if self.local_features > 0:
             local = LocalFeatures(self.local_features, self.convolutions, name="local")(x)
@@ -363,13 +370,12 @@ class Generator(nn.Module):
                 jnp.concatenate([label, samples], axis=1),
             ]
         )
-        if is_valid is not None:
-            is_valid = jnp.concatenate([jnp.ones(self.tokens, bool), is_valid])
+        is_valid = jnp.concatenate([jnp.ones(self.tokens, bool), is_valid])
         encoded = Encoder(*self.encoder, name="encoder")(sequence, is_valid)
         return encoded[: self.tokens, self.label_size : self.label_size + self.size]
 
 
-def _check_classes(params, y):
+def _check_classes(params: Params, y: jax.Array) -> None:
     classes = len(params["head"]["params"]["labels"]) - 1
     if y.shape[1] != classes:
         raise ValueError(
@@ -378,7 +384,7 @@ def _check_classes(params, y):
         )
 
 
-def _check_images(x, blocks):
+def _check_images(x: jax.Array, blocks: int) -> None:
     if x.ndim != 4 or min(x.shape[1:3]) < 2**blocks:
         raise ValueError(
             f"hypertransformer with {blocks} blocks needs images [M, H, W, C] of {2**blocks} "

@@ -9,6 +9,7 @@ from jaxmeta.learners.memory._meta_networks import (
     meta_networks,
 )
 from jaxmeta.learners.memory._snail import Sequence, snail
+from jaxmeta.learners.memory._streams import taking_streams
 
 __all__ = [
     "Access",
@@ -29,4 +30,5 @@ __all__ = [
     "ntm",
     "reads_and_writes",
     "snail",
+    "taking_streams",
 ]

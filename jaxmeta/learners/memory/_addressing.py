@@ -86,19 +86,19 @@ def lrua(
     if not 0 <= decay <= 1:
         raise ValueError(f"decay must be in [0, 1], got {decay}.")
 
-    def start(dtype):
+    def start(dtype: Any) -> Any:
         first = jnp.zeros(slots, dtype).at[0].set(1)
         return LruaState(
             jnp.full((slots, width), FIRST_CONTENT, dtype), jnp.tile(first, (heads, 1)), first
         )
 
-    def keys_of(numbers):
+    def keys_of(numbers: jax.Array) -> jax.Array:
         return jnp.tanh(numbers[: heads * width].reshape(heads, width))
 
-    def weights(keys, memory):
+    def weights(keys: jax.Array, memory: jax.Array) -> jax.Array:
         return jax.nn.softmax(strength * cosines(keys, memory))
 
-    def step(state, numbers):
+    def step(state: Any, numbers: jax.Array) -> tuple[Any, jax.Array, Access]:
         keys, alpha = keys_of(numbers), jax.nn.sigmoid(numbers[heads * width :])[:, None]
         least_used = jax.lax.top_k(-state.usage, heads)[1]
         w_lu = jnp.zeros_like(state.usage).at[least_used].set(1)
@@ -109,7 +109,7 @@ def lrua(
         usage = decay * state.usage + jnp.sum(w_r + w_w, axis=0)
         return LruaState(memory, w_r, usage), (w_r @ memory).ravel(), Access(w_r, w_w)
 
-    def read(state, numbers):
+    def read(state: Any, numbers: jax.Array) -> jax.Array:
         return (weights(keys_of(numbers), state.memory) @ state.memory).ravel()
 
     return Memory(heads * (width + 1), heads * width, start, step, read)
@@ -135,12 +135,14 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
     at_least(1, slots=slots, width=width, heads=heads)
     per_head = width + 6  # Key, strength, gate, three shifts, sharpening.
 
-    def start(dtype):
+    def start(dtype: Any) -> Any:
         first = jnp.zeros((1, slots), dtype).at[0, 0].set(1)
         memory = jnp.full((slots, width), FIRST_CONTENT, dtype)
         return NtmState(memory, jnp.tile(first, (heads, 1)), first)
 
-    def address(memory, before, numbers):  # numbers [heads, per_head]
+    def address(
+        memory: jax.Array, before: Any, numbers: jax.Array
+    ) -> jax.Array:  # numbers [heads, per_head]
         keys = jnp.tanh(numbers[:, :width])
         strength, gate, sharpening = (numbers[:, width + i, None] for i in (0, 1, 5))
         content = jax.nn.softmax(jax.nn.softplus(strength) * cosines(keys, memory))
@@ -156,19 +158,19 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
         weights = weights ** (1 + jax.nn.softplus(sharpening))
         return weights / jnp.sum(weights, axis=1, keepdims=True)
 
-    def split(numbers):
+    def split(numbers: jax.Array) -> tuple:
         heads_numbers = numbers[: (heads + 1) * per_head].reshape(heads + 1, per_head)
         erase, add = numbers[(heads + 1) * per_head :].reshape(2, width)
         return heads_numbers[:1], heads_numbers[1:], jax.nn.sigmoid(erase), jnp.tanh(add)
 
-    def step(state, numbers):
+    def step(state: Any, numbers: jax.Array) -> tuple[Any, jax.Array, Access]:
         writing, reading, erase, add = split(numbers)
         write = address(state.memory, state.write, writing)
         memory = state.memory * (1 - jnp.outer(write[0], erase)) + jnp.outer(write[0], add)
         weights = address(memory, state.read, reading)
         return NtmState(memory, weights, write), (weights @ memory).ravel(), Access(weights, write)
 
-    def read(state, numbers):
+    def read(state: Any, numbers: jax.Array) -> jax.Array:
         _, reading, _, _ = split(numbers)
         return (address(state.memory, state.read, reading) @ state.memory).ravel()
 
@@ -178,14 +180,14 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
 def no_memory() -> Memory:
     """None at all, which leaves the plain controller: a baseline."""
 
-    def nothing(numbers):
+    def nothing(numbers: jax.Array) -> jax.Array:
         return jnp.zeros(0, numbers.dtype)
 
-    def start(dtype):
+    def start(dtype: Any) -> Any:
         del dtype
         return ()
 
-    def step(state, numbers):
+    def step(state: Any, numbers: jax.Array) -> tuple[Any, jax.Array, Access]:
         none = jnp.zeros((0, 0), numbers.dtype)
         return state, nothing(numbers), Access(none, none)
 
@@ -195,7 +197,7 @@ def no_memory() -> Memory:
 def cosines(keys: jax.Array, memory: jax.Array) -> jax.Array:
     """Cosine similarity of each key `[heads, width]` with each slot: `[heads, slots]`."""
 
-    def inverse_norms(rows):
+    def inverse_norms(rows: jax.Array) -> jax.Array:
         # In float16 the derivative at a zero row, 5e8, would be infinite.
         wide = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
         return jax.lax.rsqrt(jnp.sum(jnp.square(wide), axis=1) + SMALLEST_SQUARE)

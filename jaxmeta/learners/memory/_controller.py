@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import at_least
+from jaxmeta.learner import Key, Params
 
 
 class Controller(NamedTuple):
@@ -35,7 +36,7 @@ def lstm(size: int = 200) -> Controller:
     """
     at_least(1, size=size)
 
-    def init(key, n_inputs, n_reads):
+    def init(key: Key, n_inputs: int, n_reads: int) -> Params:
         key_inputs, key_recurrent = jax.random.split(key)
         # One matrix [I + R + size, 4 size] drawn as a whole, so that its parts share a scale.
         kernel = glorot(key_inputs, (n_inputs + n_reads, 4 * size))
@@ -46,13 +47,15 @@ def lstm(size: int = 200) -> Controller:
             "bias": jnp.zeros(4 * size).at[size : 2 * size].set(1.0),
         }
 
-    def start(params):
+    def start(params: Params) -> Any:
         return (jnp.zeros(size, params["bias"].dtype),) * 2
 
-    def project(params, inputs):
+    def project(params: Params, inputs: jax.Array) -> jax.Array:
         return inputs @ params["inputs"] + params["bias"]
 
-    def step(params, state, projected, read):
+    def step(
+        params: Params, state: Any, projected: jax.Array, read: jax.Array
+    ) -> tuple[Any, jax.Array]:
         c, h = state
         gates = projected + read @ params["reads"] + h @ params["recurrent"]
         i, f, g, o = jnp.split(gates, 4)
@@ -71,23 +74,25 @@ def feed_forward(size: int = 200) -> Controller:
     """
     at_least(1, size=size)
 
-    def init(key, n_inputs, n_reads):
+    def init(key: Key, n_inputs: int, n_reads: int) -> Params:
         kernel = glorot(key, (n_inputs + n_reads, size))
         return {"inputs": kernel[:n_inputs], "reads": kernel[n_inputs:], "bias": jnp.zeros(size)}
 
-    def start(params):
+    def start(params: Params) -> Any:
         del params
         return ()
 
-    def project(params, inputs):
+    def project(params: Params, inputs: jax.Array) -> jax.Array:
         return inputs @ params["inputs"] + params["bias"]
 
-    def step(params, state, projected, read):
+    def step(
+        params: Params, state: Any, projected: jax.Array, read: jax.Array
+    ) -> tuple[Any, jax.Array]:
         return state, jnp.tanh(projected + read @ params["reads"])
 
     return Controller(size, init, start, project, step)
 
 
-def glorot(key, shape):
+def glorot(key: Key, shape: tuple[int, ...]) -> jax.Array:
     """Glorot's uniform rule, for a kernel without columns too."""
     return nn.initializers.glorot_uniform()(key, shape) if min(shape) else jnp.zeros(shape)

@@ -15,12 +15,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Episode, Examples, Learner, check_labels
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params, Stream
 from jaxmeta.learners.memory._addressing import Access, Memory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
+from jaxmeta.learners.memory._streams import taking_streams
 from jaxmeta.losses import LossFn, mean_loss, query_loss
-from jaxmeta.net import NetLike, as_net, random_in_loss, refusing_dropout
+from jaxmeta.net import Net, NetLike, as_net, random_in_loss, refusing_dropout
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import Support, as_support
 
 
 class Written(NamedTuple):
@@ -54,12 +56,12 @@ def mann(
     written and read; the outputs are linear in `[h_t, r_t]`. State and memory start anew in every
     episode.
 
-    `loss` takes two kinds of episodes:
+    `init` and `loss` take two kinds of tasks:
 
-    - a stream, whose support set has no rows (`tasks.streams`): the rows of the query set come one
-      after the other, each is predicted before its label is shown, and all are scored. The outputs
-      are those of every step. This is the paper's protocol.
-    - a few-shot episode: the query loss after `adapt`.
+    - a `Stream` (`tasks.streams`): its rows come one after the other, each is predicted before its
+      label is shown, and all are scored. The outputs are those of every step. This is the paper's
+      protocol.
+    - an `Episode`: the query loss after `adapt`.
 
     `adapt` writes the support set, in an order drawn from its key; `predict` takes one more step
     for each query by itself, which reads and does not write.
@@ -86,8 +88,7 @@ def mann(
     machine = _machine(embed, controller, memory)
     on_streams = _machine(None if embed is None else refusing_dropout(embed), controller, memory)
 
-    def adapt(params, key, support):
-        check_labels(support=support)
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         if len(support.x) == 0:
             return machine.start(params, support, {})
         order = jax.random.permutation(key, len(support.x))
@@ -98,18 +99,17 @@ def mann(
         state, _, _ = machine.run(params, machine.start(params, support, statistics), shuffled)
         return state
 
-    def stream_loss(params, episode):
-        outputs = on_streams.stream(params, episode).outputs
-        return mean_loss(loss_fn, outputs, episode.query), outputs
+    def init(key: Key, episode: Episode) -> Params:
+        return machine.init(key, episode.query)
 
-    few_shot_loss = query_loss(adapt, machine.predict, loss_fn)
+    def stream_loss(params: Params, key: Key, stream: Stream) -> tuple[jax.Array, Outputs]:
+        del key
+        outputs = on_streams.stream(params, stream).outputs
+        return mean_loss(loss_fn, outputs, Examples(*stream)), outputs
 
-    def loss(params, key, episode):
-        if len(episode.support.x) == 0:
-            return stream_loss(params, episode)
-        return few_shot_loss(params, key, episode)
-
-    return ignoring_padding(Learner(machine.init, adapt, machine.predict, loss))
+    loss = query_loss(adapt, machine.predict, loss_fn)
+    few_shot = ignoring_padding(Learner(init, adapt, machine.predict, loss))
+    return taking_streams(few_shot, init=machine.init, loss=stream_loss)
 
 
 def reads_and_writes(
@@ -117,8 +117,8 @@ def reads_and_writes(
     *,
     controller: Controller | None = None,
     memory: Memory | None = None,
-) -> Callable[[Any, Episode], Trace]:
-    """What a `mann` of the same arguments does along a stream: `(params, episode) -> Trace`."""
+) -> Callable[[Any, Stream], Trace]:
+    """What a `mann` of the same arguments does along a stream: `(params, stream) -> Trace`."""
     embed = None if embed is None else as_net(embed, "embed")
     return _machine(embed, controller or lstm(), memory or lrua()).stream
 
@@ -131,17 +131,17 @@ class _Machine(NamedTuple):
     predict: Callable
 
 
-def _machine(embed, controller, memory):
+def _machine(embed: Net | None, controller: Controller, memory: Memory) -> _Machine:
     """Controller and memory as functions of a sequence."""
 
-    def embedded(params, statistics, x):
+    def embedded(params: Params, statistics: Any, x: jax.Array) -> jax.Array:
         if embed is None:
             return _flat(x)
         return embed.apply(embed.under(params["embed"], statistics), x)
 
-    def init(key, episode):
+    def init(key: Key, rows: Examples | Stream) -> Params:
         key_embed, key_controller, key_interface, key_output = jax.random.split(key, 4)
-        x, n_way = episode.query.x, episode.query.y.shape[1]
+        x, n_way = rows.x, rows.y.shape[1]
         params = {} if embed is None else {"embed": embed.init(key_embed, x)}
         n_inputs = jax.eval_shape(lambda: embedded(params, {}, x)).shape[1] + n_way
         return params | {
@@ -150,7 +150,7 @@ def _machine(embed, controller, memory):
             "output": _dense(key_output, controller.size + memory.n_reads, n_way),
         }
 
-    def start(params, examples, statistics):
+    def start(params: Params, examples: Examples, statistics: Any) -> Written:
         dtype = params["output"]["bias"].dtype
         return Written(
             controller.start(params["controller"]),
@@ -160,16 +160,17 @@ def _machine(embed, controller, memory):
             statistics,
         )
 
-    def outputs_of(params, h, read):
+    def outputs_of(params: Params, h: jax.Array, read: jax.Array) -> jax.Array:
         kernel, bias = params["output"]["kernel"], params["output"]["bias"]
         return jnp.concatenate([h, read], axis=-1) @ kernel + bias
 
-    def run(params, state, examples):
+    def run(
+        params: Params, state: Written, examples: Examples
+    ) -> tuple[Written, jax.Array, Access]:
         """Goes through `examples` in their order: state, outputs `[M, N]`, access `[M, ...]`."""
-        x, y, is_valid = examples
-        if is_valid is not None:  # Padding goes last, where it leaves the state as it is.
-            order = jnp.argsort(~is_valid, stable=True)
-            x, y, is_valid = x[order], y[order], is_valid[order]
+        rows = as_support(examples)
+        order = jnp.argsort(~rows.is_valid, stable=True)  # Padding comes last.
+        x, y, is_valid = rows.x[order], rows.y[order], rows.is_valid[order]
         before = jnp.concatenate([state.label[None], y[:-1]])  # y_{t-1}
         inputs = jnp.concatenate([embedded(params, state.statistics, x), before], axis=1)
         projected = controller.project(params["controller"], inputs)
@@ -179,7 +180,7 @@ def _machine(embed, controller, memory):
             lambda leaf: leaf.astype(dtype), (state.controller, state.memory, state.read)
         )
 
-        def step(carry, now):
+        def step(carry: Any, now: Any) -> tuple[Any, Any]:
             projected, counts = now
             controller_state, memory_state, read = carry
             controller_state, h = controller.step(
@@ -187,34 +188,31 @@ def _machine(embed, controller, memory):
             )
             memory_state, read, access = memory.step(memory_state, numbers_of(params, h))
             new = (controller_state, memory_state, read)
-            if counts is not None:
-                new = jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry)
+            # Padding leaves the state as it is.
+            new = jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry)
             return new, (h, read, access)
 
         carry, (h, read, access) = jax.lax.scan(step, carry, (projected, is_valid))
-        outputs = outputs_of(params, h, read)
-        last = y[-1]
-        if is_valid is not None:
-            last = jnp.where(is_valid.any(), y[jnp.maximum(is_valid.sum() - 1, 0)], state.label)
-            outputs = outputs[jnp.argsort(order)]
+        outputs = outputs_of(params, h, read)[jnp.argsort(order)]
+        last = jnp.where(is_valid.any(), y[jnp.maximum(is_valid.sum() - 1, 0)], state.label)
         now, stored, seen = carry
         return Written(now, stored, seen, last, state.statistics), outputs, access
 
-    def numbers_of(params, h):
+    def numbers_of(params: Params, h: jax.Array) -> jax.Array:
         return h @ params["interface"]["kernel"] + params["interface"]["bias"]
 
-    def stream(params, episode):
-        query = episode.query
-        if embed is not None and jax.eval_shape(lambda: embed.observe(params["embed"], query)[1]):
+    def stream(params: Params, stream: Stream) -> Trace:
+        rows = Examples(*stream)
+        if embed is not None and jax.eval_shape(lambda: embed.observe(params["embed"], rows)[1]):
             raise ValueError(
                 "embed must not normalise by its batch on a stream: a prediction would depend on "
                 "inputs that come later."
             )
-        _, outputs, access = run(params, start(params, query, {}), query)
+        _, outputs, access = run(params, start(params, rows, {}), rows)
         return Trace(access, outputs)
 
-    def predict(params, adapted, x):
-        def one(row):
+    def predict(params: Params, adapted: Written, x: jax.Array) -> Outputs:
+        def one(row: jax.Array) -> tuple[jax.Array, jax.Array]:
             inputs = jnp.concatenate([row, adapted.label])[None]
             projected = controller.project(params["controller"], inputs)[0]
             _, h = controller.step(
@@ -227,58 +225,55 @@ def _machine(embed, controller, memory):
     return _Machine(init, start, run, stream, predict)
 
 
-def _dense(key, n_inputs, n_outputs):
+def _dense(key: Key, n_inputs: int, n_outputs: int) -> dict:
     return {"kernel": glorot(key, (n_inputs, n_outputs)), "bias": jnp.zeros(n_outputs)}
 
 
 def nearest_seen() -> Learner:
     """The label of the nearest earlier input, in squared Euclidean distance: a baseline.
 
-    Nothing is learned. On a stream (see `mann`) an input's neighbours are the rows before it; in a
-    few-shot episode the support set. The outputs are label rows; there are zeros where nothing was
+    Nothing is learned. In a `Stream` an input's neighbours are the rows before it; in an `Episode`
+    the support set. The outputs are label rows; there are zeros where nothing was
     seen yet.
     """
 
-    def init(key, episode):
-        del key, episode
+    def init(key: Key, task: Any) -> Params:
+        del key, task
         return {}
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del params, key
-        check_labels(support=support)
-        return support
+        return as_support(support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Support, x: jax.Array) -> Outputs:
         del params
         return _label_of_nearest(x, adapted, jnp.ones((len(x), len(adapted.x)), bool))
 
-    few_shot_loss = query_loss(adapt, predict, _difference)
+    def stream_loss(params: Params, key: Key, stream: Stream) -> tuple[jax.Array, Outputs]:
+        del params, key
+        rows = Examples(*stream)
+        is_earlier = jnp.tril(jnp.ones((len(rows.x),) * 2, bool), -1)
+        outputs = _label_of_nearest(rows.x, as_support(rows), is_earlier)
+        return mean_loss(_difference, outputs, rows), outputs
 
-    def loss(params, key, episode):
-        if len(episode.support.x):
-            return few_shot_loss(params, key, episode)
-        query = episode.query
-        is_earlier = jnp.tril(jnp.ones((len(query.x),) * 2, bool), -1)
-        outputs = _label_of_nearest(query.x, query, is_earlier)
-        return mean_loss(_difference, outputs, query), outputs
-
-    return ignoring_padding(Learner(init, adapt, predict, loss))
+    loss = query_loss(adapt, predict, _difference)
+    few_shot = ignoring_padding(Learner(init, adapt, predict, loss))
+    return taking_streams(few_shot, init=init, loss=stream_loss)
 
 
-def _label_of_nearest(x, seen: Examples, may_see):
+def _label_of_nearest(x: jax.Array, seen: Support, may_see: jax.Array) -> jax.Array:
     x, others = _flat(x), _flat(seen.x)
     if len(others) == 0:
         return jnp.zeros((len(x), seen.y.shape[1]))
     squared = jnp.sum(others**2, axis=1) - 2 * x @ others.T  # less |x|^2, which all share
-    if seen.is_valid is not None:
-        may_see = may_see & seen.is_valid
+    may_see = may_see & seen.is_valid
     nearest = jnp.argmin(jnp.where(may_see, squared, jnp.inf), axis=1)
     return jnp.where(may_see.any(axis=1)[:, None], seen.y[nearest], 0)
 
 
-def _flat(x):
+def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
-def _difference(outputs, y):
+def _difference(outputs: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(outputs - y), axis=1)

@@ -20,11 +20,12 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.inner.rules import log_and_sign
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.memory._addressing import cosines
-from jaxmeta.losses import LossFn, among, is_labelled, per_example, query_loss
-from jaxmeta.net import as_net, random_in_loss
+from jaxmeta.losses import LossFn, among, per_example, query_loss
+from jaxmeta.net import Net, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import is_labelled
 
 N_GRADIENTS = 5  # as in the released code
 FIRST_SCALE = 0.01
@@ -112,12 +113,14 @@ def meta_networks(
 
 
 @random_in_loss("embed", "base")
-def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
+def _meta_networks(
+    embed: Net, base: Net, layers: tuple, hidden: int, preprocess: Callable, loss_fn: LossFn
+) -> Learner:
     """`layers`: names of the kernels of both nets that take fast weights."""
     of_embed, of_base = layers
     cell = nn.OptimizedLSTMCell(hidden)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_base, key_embed, key_example, key_task = jax.random.split(key, 4)
         x = episode.support.x
         seen = preprocess(jnp.zeros(1))  # [1, n]
@@ -133,10 +136,10 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
             }
         return MetaNetworksParams(base.init(key_base, x), embed.init(key_embed, x), example, task)
 
-    def example_level(params, grads):
+    def example_level(params: Params, grads: Any) -> dict:
         """m: `[*kernel] -> [*kernel]`, every coordinate by itself."""
 
-        def one(grad):
+        def one(grad: jax.Array) -> jax.Array:
             z = params[_kind(grad)]
             h = preprocess(grad)
             for layer in ("first", "second"):
@@ -145,14 +148,14 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
 
         return {name: one(grad) for name, grad in grads.items()}
 
-    def task_level(params, grads, counts):
+    def task_level(params: Params, grads: Any, counts: jax.Array) -> dict:
         """d: `[T, *kernel] -> [*kernel]`, an LSTM over the T gradients that count."""
 
-        def one(grads):
+        def one(grads: jax.Array) -> jax.Array:
             g = params[_kind(grads[0])]
             flat = preprocess(grads.reshape(len(grads), -1))  # [T, P, n]
 
-            def step(carry, now):
+            def step(carry: Any, now: Any) -> tuple:
                 seen, counts = now
                 new, _ = cell.apply(g["cell"], carry, seen)
                 return jax.tree.map(lambda new, old: jnp.where(counts, new, old), new, carry), None
@@ -163,13 +166,20 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
 
         return {name: one(leaf) for name, leaf in grads.items()}
 
-    def gradients(net, layers, params, statistics, support, weights):
+    def gradients(
+        net: Net,
+        layers: tuple,
+        params: Params,
+        statistics: Any,
+        support: Examples,
+        weights: jax.Array,
+    ) -> dict:
         """Gradients of weighted losses of the slow net: `weights` `[T, S]`, leaves `[T, *kernel]`.
 
         Statistics of a batch are constants of the losses, as of single examples they must be.
         """
 
-        def loss(kernels, weights):
+        def loss(kernels: dict, weights: jax.Array) -> jax.Array:
             slow = net.under({**params, "params": params["params"] | kernels}, statistics)
             losses = per_example(loss_fn, net.apply(slow, support.x)[1], support.y)
             return jnp.sum(jnp.where(weights > 0, losses, 0) * weights)
@@ -177,7 +187,7 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
         kernels = {name: params["params"][name] for name in layers}
         return jax.vmap(jax.grad(loss), (None, 0))(kernels, weights)
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         counts = is_labelled(support)
         statistics = tuple(
             net.observe(part, support)[1]
@@ -192,7 +202,7 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
         keys, _ = embed.apply(embed.under(params.embed, statistics[0]), support.x, fast)
         return FastWeights(fast, values, keys, counts, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         statistics = adapted.statistics
         queries, _ = embed.apply(embed.under(params.embed, statistics[0]), x, adapted.embed)
         likeness = among(cosines(queries, adapted.keys), adapted.is_stored)
@@ -205,7 +215,7 @@ def _meta_networks(embed, base, layers, hidden, preprocess, loss_fn):
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
-def _groups(key: jax.Array, counts: jax.Array) -> jax.Array:
+def _groups(key: Key, counts: jax.Array) -> jax.Array:
     """Weights `[T, S]` that average each of T groups of the rows that count, drawn at random."""
     rank = jnp.argsort(jax.random.permutation(key, len(counts)))
     belongs = (rank % N_GRADIENTS == jnp.arange(N_GRADIENTS)[:, None]) & counts
@@ -216,7 +226,7 @@ def _kind(kernel: jax.Array) -> str:
     return "conv" if kernel.ndim == 4 else "dense"
 
 
-def _init_map(key: jax.Array, n_inputs: int, hidden: int) -> dict:
+def _init_map(key: Key, n_inputs: int, hidden: int) -> dict:
     key_first, key_second, key_out = jax.random.split(key, 3)
     init = nn.initializers.he_normal()
     return {
@@ -226,5 +236,5 @@ def _init_map(key: jax.Array, n_inputs: int, hidden: int) -> dict:
     }
 
 
-def _small(key: jax.Array, hidden: int) -> dict:
+def _small(key: Key, hidden: int) -> dict:
     return {"kernel": FIRST_SCALE * jax.random.normal(key, (hidden,)), "bias": jnp.zeros(())}

@@ -13,18 +13,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner, check_labels
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.losses import LossFn, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import CausalAttention, TemporalBlock, causal_attention, temporal_block
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import as_support
 
 
 class Sequence(NamedTuple):
     """What a task leaves behind: the support set as a sequence, embedded, with its labels."""
 
     steps: jax.Array  # [S, D + N]
-    is_valid: jax.Array | None  # [S]
+    is_valid: jax.Array  # [S] bool
     statistics: Any  # of the support set in the embedding, {} without batch normalisation
 
 
@@ -36,7 +37,7 @@ class _Snail(nn.Module):
     attention: tuple[tuple[int, int], ...]
 
     @nn.compact
-    def __call__(self, x, last, is_valid):
+    def __call__(self, x: jax.Array, last: jax.Array, is_valid: jax.Array) -> jax.Array:
         length = len(x) + 1
         for number, (key_size, value_size) in enumerate(self.attention):
             if number:
@@ -94,12 +95,12 @@ def snail(
     for key_size, value_size in attention:
         causal_attention(key_size, value_size)
 
-    def net(n_way):
+    def net(n_way: int) -> _Snail:
         return _Snail(n_way, filters, tuple(attention))
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_embed, key_net = jax.random.split(key)
-        support = episode.support
+        support = as_support(episode.support)
         params = embed.init(key_embed, support.x)
         steps = _steps(embed.apply(params, support.x), support.y)
         return {
@@ -107,32 +108,30 @@ def snail(
             "net": net(support.y.shape[1]).init(key_net, steps, steps[:1], support.is_valid),
         }
 
-    def adapt(params, key, support):
-        check_labels(support=support)
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         _check_length(params["net"]["params"], len(support.x) + 1)
         embedded, statistics = embed.observe(params["embed"], support)
-        steps = _steps(embedded, support.y)
+        rows = as_support(support)
+        # Padding is no step: zeros that nobody attends to.
+        steps = jnp.where(rows.is_valid[:, None], _steps(embedded, rows.y), 0)
         order = jax.random.permutation(key, len(steps))
-        is_valid = support.is_valid
-        if is_valid is not None:  # Padding is no step: zeros that nobody attends to.
-            steps = jnp.where(is_valid[:, None], steps, 0)
-            is_valid = is_valid[order]
-        return Sequence(steps[order], is_valid, statistics)
+        return Sequence(steps[order], rows.is_valid[order], statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params["embed"], adapted.statistics), x)
         n_way = adapted.steps.shape[1] - embedded.shape[1]
         last = _steps(embedded, jnp.zeros((x.shape[0], n_way), embedded.dtype))
-        return net(n_way).apply(params["net"], adapted.steps, last, adapted.is_valid)
+        logits: Any = net(n_way).apply(params["net"], adapted.steps, last, adapted.is_valid)
+        return logits
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
-def _steps(embedded, y):
+def _steps(embedded: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.concatenate([embedded, y.astype(embedded.dtype)], axis=1)
 
 
-def _check_length(params, length):
+def _check_length(params: Params, length: int) -> None:
     if "temporal_0" not in params:
         return
     layers = len(params["temporal_0"])

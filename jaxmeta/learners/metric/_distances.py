@@ -25,7 +25,7 @@ def similarity(x: jax.Array, centres: jax.Array) -> jax.Array:
     return unit(x) @ unit(centres).T
 
 
-def unit(x):
+def unit(x: jax.Array) -> jax.Array:
     """`x / |x|`, in float32 at least; zero rows stay zero and have zero derivatives of any order.
 
     A zero vector has no direction and the quotient no derivative there. It is what padding is, and

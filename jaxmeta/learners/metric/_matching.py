@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import similarity
 from jaxmeta.learners.metric._log_means import log_means
-from jaxmeta.losses import LossFn, among, class_labels, query_loss
+from jaxmeta.losses import LossFn, among, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support
 
 
 class MatchingParams(NamedTuple):
@@ -88,7 +89,7 @@ def matching(
     embed = as_net(embed, "embed")
     support_context, query_context = _SupportContext(), _QueryContext(processing_steps)
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_embed, key_support, key_query = jax.random.split(key, 3)
         params = embed.init(key_embed, episode.support.x)
         if not full_context:
@@ -101,19 +102,17 @@ def matching(
             query_context.init(key_query, embedded, embedded, is_valid),
         )
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Attention needs no randomness.
         embedded, statistics = embed.observe(params.embed, support)
-        is_valid = support.is_valid
-        is_valid = jnp.ones(embedded.shape[0], bool) if is_valid is None else is_valid
+        rows = class_support(support)
         if full_context:
-            order = jnp.argsort(~is_valid, stable=True)  # Padding comes last.
-            encoded = support_context.apply(params.support, embedded[order], jnp.sum(is_valid))
+            order = jnp.argsort(~rows.is_valid, stable=True)  # Padding comes last.
+            encoded = support_context.apply(params.support, embedded[order], jnp.sum(rows.is_valid))
             embedded = embedded.at[order].set(encoded)
-        labels = class_labels(support)
-        return Attended(embedded, labels, is_valid, statistics)
+        return Attended(embedded, rows.y, rows.is_valid, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         if full_context:
             embedded = query_context.apply(
@@ -125,7 +124,7 @@ def matching(
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
 
 
-def _log_attention(scores, labels):
+def _log_attention(scores: jax.Array, labels: jax.Array) -> jax.Array:
     """`log sum_i softmax(scores)_i y_i`, `[M, N]`, over the rows that have a label."""
     total = jnp.sum(labels, axis=1)  # [S]
     present = jnp.sum(labels, axis=0) > 0
@@ -137,7 +136,7 @@ class _SupportContext(nn.Module):
     """`g = g' + h_forward + h_backward` (appendix, "The Fully Conditional Embedding g")."""
 
     @nn.compact
-    def __call__(self, embedded, n_valid):
+    def __call__(self, embedded: jax.Array, n_valid: jax.Array) -> jax.Array:
         """Rows `[S, D]` of which the first `n_valid` count."""
         width = embedded.shape[1]
         both = nn.Bidirectional(
@@ -157,10 +156,10 @@ class _QueryContext(nn.Module):
     processing_steps: int
 
     @nn.compact
-    def __call__(self, queries, support, is_valid):
+    def __call__(self, queries: jax.Array, support: jax.Array, is_valid: jax.Array) -> jax.Array:
         """Queries `[M, D]` by themselves, each reading from the valid support rows `[S, D]`."""
 
-        def process(cell, carry, _):
+        def process(cell: Any, carry: Any, _: Any) -> tuple:
             c, h = carry
             weights = jax.nn.softmax(among(h @ support.T, is_valid))
             # The gates are linear in [f', h, r], so the read-out may enter beside f'.

@@ -3,35 +3,38 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Examples, Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import squared_euclidean
-from jaxmeta.losses import class_labels, query_loss
+from jaxmeta.losses import query_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support
 
 
 def nearest_neighbour() -> Learner:
     """Classifies by the class of the nearest support row, in squared Euclidean distance of inputs.
 
-    Nothing is learned: the parameters are `{}` and the adapted value is the support set.
+    Nothing is learned: the parameters are `{}` and the adapted value is the
+    `jaxmeta.support.Support`.
     """
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         del key, episode
         return {}
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del params, key
-        return support
+        return class_support(support)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
         near = squared_euclidean(_flat(x), _flat(adapted.x))
-        belongs = class_labels(Examples(*adapted)) > 0  # [S, N]
-        return -jnp.min(jnp.where(belongs, near[..., None], jnp.finfo(near.dtype).max), axis=1)
+        return -jnp.min(
+            jnp.where(adapted.y > 0, near[..., None], jnp.finfo(near.dtype).max), axis=1
+        )
 
     loss = query_loss(adapt, predict, lambda logits, y: -jnp.sum(jax.nn.log_softmax(logits) * y, 1))
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _flat(x):
+def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1)

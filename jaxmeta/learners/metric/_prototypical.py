@@ -16,19 +16,12 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._distances import squared_euclidean
-from jaxmeta.losses import (
-    LossFn,
-    among,
-    class_labels,
-    has_label,
-    is_present,
-    is_valid_row,
-    query_loss,
-)
+from jaxmeta.losses import LossFn, among, query_loss
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding, weighted_means
+from jaxmeta.support import class_support
 
 
 class Prototypes(NamedTuple):
@@ -84,31 +77,27 @@ def prototypical(
     at_least(0, refine_steps=refine_steps)
     embed = as_net(embed, "embed")
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         return embed.init(key, episode.support.x)
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Class means need no randomness.
         embedded, statistics = embed.observe(params, support)
-        labels = class_labels(support)  # [S, N]
-        present = is_present(support)
+        rows = class_support(support)
+        is_unlabelled = rows.is_valid & ~rows.is_labelled
 
-        def refined(centres, _):
-            shares = jax.nn.softmax(among(-distance(embedded, centres), present))
-            shares = jnp.where(_is_unlabelled(support)[:, None], shares, labels)
+        def refined(centres: jax.Array, _: Any) -> tuple:
+            shares = jax.nn.softmax(among(-distance(embedded, centres), rows.is_present))
+            shares = jnp.where(is_unlabelled[:, None], shares, rows.y)
             return weighted_means(embedded, shares), None
 
-        centres = weighted_means(embedded, labels)
+        centres = weighted_means(embedded, rows.y)
         if refine_steps:
             centres, _ = jax.lax.scan(refined, centres, length=refine_steps)
-        return Prototypes(centres, present, statistics)
+        return Prototypes(centres, rows.is_present, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params, adapted.statistics), x)
         return among(-distance(embedded, adapted.centres), adapted.is_present)
 
     return ignoring_padding(Learner(init, adapt, predict, query_loss(adapt, predict, loss_fn)))
-
-
-def _is_unlabelled(support):
-    return ~has_label(support.y) & is_valid_row(support)

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.learner import Examples, Learner
-from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, is_present, masked_mean
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
+from jaxmeta.losses import among, check_outputs, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.networks import relation_head
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support, is_labelled
 
 
 class RelationParams(NamedTuple):
@@ -65,24 +66,23 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
     embed = as_net(embed, "embed")
     head = as_net(relation_head() if compare is None else compare, "compare")
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_embed, key_compare = jax.random.split(key)
         params = embed.init(key_embed, episode.support.x)
         embedded = embed.apply(params, episode.support.x)
         classes = _class_sums(embedded, episode.support.y)
         return RelationParams(params, head.init(key_compare, embedded, classes))
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Sums need no randomness.
         embedded, of_embed = embed.observe(params.embed, support)
-        is_counted, present = is_labelled(support), is_present(support)
-        sums = _class_sums(embedded, class_labels(support))
-        pairs = (is_counted[:, None] & present).ravel()
-        rows = Examples(embedded, support.y)
-        _, of_compare = head.observe(params.compare, rows, sums, pairs)
-        return ClassMaps(sums, present, RelationParams(of_embed, of_compare))
+        rows = class_support(support)
+        sums = _class_sums(embedded, rows.y)
+        pairs = (rows.is_labelled[:, None] & rows.is_present).ravel()
+        _, of_compare = head.observe(params.compare, Examples(embedded, rows.y), sums, pairs)
+        return ClassMaps(sums, rows.is_present, RelationParams(of_embed, of_compare))
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         statistics = adapted.statistics
         queries = embed.apply(embed.under(params.embed, statistics.embed), x)
         everyone = jnp.broadcast_to(adapted.is_present, (x.shape[0], len(adapted.sums))).ravel()
@@ -90,7 +90,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
         scores = head.apply(compare, queries, adapted.sums, everyone)
         return among(scores, adapted.is_present)
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         adapted = adapt(params, key, episode.support)
         outputs = predict(params, adapted, episode.query.x)
         check_outputs(outputs, episode.query.y)
@@ -101,5 +101,5 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _class_sums(embedded, labels):
+def _class_sums(embedded: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.tensordot(labels.T, embedded, axes=1)

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 import optax
 
-from jaxmeta.learner import Learner
-from jaxmeta.losses import LossFn, among, is_labelled, is_present, query_loss, wide
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
+from jaxmeta.losses import LossFn, among, query_loss, wide
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support
 
 
 class RidgeParams(NamedTuple):
@@ -80,28 +81,29 @@ def ridge(
             raise ValueError(f"{name} must be finite and > 0, got {number}.")
     embed = as_net(embed, "embed")
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         params = embed.init(key, episode.support.x)
         return RidgeParams(params, jnp.log(lam), jnp.asarray(scale, float), jnp.zeros(()))
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # The solution is closed.
         embedded, statistics = embed.observe(params.embed, support)
-        is_counted = is_labelled(support)[:, None]
+        rows = class_support(support)
+        is_counted = rows.is_labelled[:, None]
         factor = jax.lax.rsqrt(jnp.maximum(jnp.sum(is_counted), 1).astype(embedded.dtype))
         # Rows that do not count are zero: they add nothing to either system.
         inputs = jnp.where(is_counted, with_constant(embedded), 0) * factor
-        labels = jnp.where(is_counted, support.y, 0) * factor
-        rows, width = inputs.shape
+        labels = rows.y * factor
+        n_rows, width = inputs.shape
         # An export leaves the number of rows open; the other system is then the one of known size.
-        is_small = not jax.export.is_symbolic_dim(rows) and rows < width
+        is_small = not jax.export.is_symbolic_dim(n_rows) and n_rows < width
         solve = woodbury if is_small else primal
         # No linear system is solved in 16 bits.
         lam = jnp.exp(wide(params.log_lam))
         weights = solve(wide(inputs), wide(labels), lam).astype(inputs.dtype)
-        return LinearHead(weights, is_present(support), statistics)
+        return LinearHead(weights, rows.is_present, statistics)
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         logits = params.scale * (with_constant(embedded) @ adapted.weights) + params.shift
         return among(logits, adapted.is_present)

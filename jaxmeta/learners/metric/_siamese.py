@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params
 from jaxmeta.learners.metric._log_means import log_means
-from jaxmeta.losses import among, check_outputs, class_labels, is_labelled, masked_mean
+from jaxmeta.losses import among, check_outputs, masked_mean
 from jaxmeta.net import NetLike, as_net, random_in_loss
 from jaxmeta.padding import ignoring_padding
+from jaxmeta.support import class_support, is_labelled
 
 FIRST_BIAS = 2.0  # Equal inputs start with a probability of 0.88.
 
@@ -69,27 +70,27 @@ def siamese(embed: NetLike) -> Learner:
     embed = as_net(embed, "embed")
     head = nn.Dense(1, kernel_init=_negative, bias_init=nn.initializers.constant(FIRST_BIAS))
 
-    def init(key, episode):
+    def init(key: Key, episode: Episode) -> Params:
         key_embed, key_head = jax.random.split(key)
         params = embed.init(key_embed, episode.support.x)
         embedded = embed.apply(params, episode.support.x)
         return SiameseParams(params, head.init(key_head, embedded))
 
-    def adapt(params, key, support):
+    def adapt(params: Params, key: Key, support: Examples) -> Adapted:
         del key  # Pairs need no randomness.
         embedded, statistics = embed.observe(params.embed, support)
-        return Twins(embedded, class_labels(support), statistics)
+        return Twins(embedded, class_support(support).y, statistics)
 
-    def pair_scores(params, adapted, x):
+    def pair_scores(params: Params, adapted: Adapted, x: jax.Array) -> jax.Array:
         """Log-odds `[M, S]` that each query and each support row are of one class."""
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
         scores: Any = head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded))
         return scores[..., 0]
 
-    def predict(params, adapted, x):
+    def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         return _class_scores(pair_scores(params, adapted, x), adapted.labels)
 
-    def loss(params, key, episode):
+    def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         query = episode.query
         adapted = adapt(params, key, episode.support)
         scores = pair_scores(params, adapted, query.x)  # [Q, S]
@@ -104,11 +105,11 @@ def siamese(embed: NetLike) -> Learner:
     return ignoring_padding(Learner(init, adapt, predict, loss))
 
 
-def _negative(key, shape, dtype=jnp.float32):
+def _negative(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     return -jnp.abs(nn.initializers.lecun_normal()(key, shape, dtype))
 
 
-def _class_scores(scores, labels):
+def _class_scores(scores: jax.Array, labels: jax.Array) -> jax.Array:
     """Log-odds `[M, N]` of the mean probability over each class's rows, from `[M, S]`."""
     counts = jnp.sum(labels, axis=0)
     present = counts > 0

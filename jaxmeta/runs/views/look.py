@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxmeta.experiments.metric import SQUARED_ERROR
 from jaxmeta.learner import Examples
-from jaxmeta.losses import has_label
 from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
+from jaxmeta.support import has_label
 
 TASKS = 20
 POINTS = 200
