@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jax
 
+import jaxmeta
 from jaxmeta.command import supervisor
 from jaxmeta.command.huge_pages import restart_with_huge_pages
 from jaxmeta.command.program_cache import keep_programs
@@ -20,6 +21,8 @@ Meta-learning experiments from published recipes.
   jaxmeta recipes                 the recipes: paper, setting, published number
   jaxmeta train RECIPE            train, evaluate and draw; any field can be set; with --seeds
                                   and --sweep a grid of runs
+  jaxmeta train FILE.py:NAME      the same with a recipe of your own; executes the file
+  jaxmeta resume RUN              go on with a run that was stopped
   jaxmeta evaluate RUN            meta-test a run again, by any protocol
   jaxmeta compare RUN RUN ...     test runs on the same episodes: differences with p-values
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
@@ -32,6 +35,8 @@ Meta-learning experiments from published recipes.
   jaxmeta export RUN|MODEL        one file that runs with JAX alone
 
 Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
+
+A run of a recipe of your own is read by executing its file: add --code FILE.py to the command.
 
 To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
 """
@@ -48,6 +53,7 @@ COMMANDS = (
     "publish",
     "recipes",
     "replay",
+    "resume",
     "train",
 )
 
@@ -56,8 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command; a mistake of the user gives one line and exit status 2."""
     is_a_program = arguments is None  # and not a call from Python
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if is_a_program and arguments[:1] == ["train"]:
+    if is_a_program and arguments[:1] in (["train"], ["resume"]):
         restart_with_huge_pages()
+    if arguments == ["--version"]:
+        print(f"jaxmeta {jaxmeta.__version__}")
+        return
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
@@ -66,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; one of {', '.join(COMMANDS)}.")
+        rest = _allow_code(rest)
         keep_programs()
         importlib.import_module(f"jaxmeta.command.{command}").main(rest)
     except BrokenPipeError:  # The reader, `head` say, has seen enough; nothing is left to flush.
@@ -90,6 +100,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         said = str(error).splitlines() or ["out of memory"]
         print(f"jaxmeta: {type(error).__name__}: {said[0]}", file=sys.stderr)
         sys.exit(2)
+
+
+def _allow_code(arguments):
+    """The arguments without `--code FILE`, which lets the command execute that file."""
+    rest, words = [], iter(arguments)
+    for word in words:
+        if word == "--code" or word.startswith("--code="):
+            file = word.partition("=")[2] or next(words, "")
+            if not file:
+                raise ValueError("--code must be followed by a Python file.")
+            importlib.import_module("jaxmeta.experiments.own").allow(file)
+        else:
+            rest.append(word)
+    return rest
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

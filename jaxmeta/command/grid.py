@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxmeta import experiments, plots, recipes, runs
+from jaxmeta.experiments.own import OwnCode
 
 PICTURE = "grid.png"
 
@@ -20,6 +21,8 @@ def train(
     seeds: Sequence[int],
     sweep: Sequence[str],
     resume: bool,
+    code: OwnCode | None,
+    quiet: bool,
 ) -> bool:
     """Trains and tests a grid, prints its table and draws it; False when it was interrupted."""
     found = runs.train_grid(
@@ -30,6 +33,8 @@ def train(
         sweep=sweep,
         resume=resume,
         known=recipes.ALL,
+        code=code,
+        show_progress=not quiet,
         report=lambda line: print(line, flush=True),
     )
     if not found.is_complete:

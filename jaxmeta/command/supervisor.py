@@ -45,7 +45,8 @@ def supervise(arguments: Sequence[str]) -> int:
     if status >= 0 and status != LOST:
         return status
     how = "another process was lost" if status == LOST else f"by {signal.Signals(-status).name}"
-    again = " ".join(word for word in arguments if word != "--resume") + " --resume"
+    again = " ".join(word for word in arguments if word != "--resume")
+    again += "" if arguments[0] == "resume" else " --resume"
     print(
         f"jaxmeta: this process has ended ({how}); where one is lost, the others end too. What is "
         "up to the last checkpoint is saved. To go on, in every process anew:\n"

@@ -10,7 +10,7 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.episodes import Sample
-from jaxmeta.experiments.parts import Samples
+from jaxmeta.experiments.parts import Domain, Method, NetConfig, Samples, check_part
 from jaxmeta.experiments.recipe import Recipe, check_choices, check_numbers
 from jaxmeta.training import Validation, init_state, make_step
 
@@ -42,6 +42,7 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
 
     Raises:
       ValueError: values of the recipe that do not fit each other or the data.
+      TypeError: a part of the user's own lacks something that is asked of it.
       FileNotFoundError: the data set's files are not there.
     """
     check_numbers(recipe)
@@ -49,6 +50,9 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
     recipe.outer.check()
     at_least(1, test_episodes=recipe.test_episodes, curve_episodes=recipe.curve_episodes)
     domain, net, method, outer = recipe.task, recipe.net, recipe.learner, recipe.outer
+    check_part(domain, Domain, "Domain")
+    check_part(net, NetConfig, "Net")
+    check_part(method, Method, "Method")
     if domain.acts != method.acts:
         kind = "agents" if domain.acts else "learners of episodes"
         raise ValueError(
@@ -57,6 +61,7 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
         )
     samples = domain.samples() if samples is None else samples
     built = method.assemble(net, domain)
+    at_test = built.learner if built.at_test is None else built.at_test
     score = built.score or domain.score
     scored_by: Any = built.scored_by or domain.scored_by
     on_cpu = jax.default_backend() == "cpu"
@@ -66,8 +71,8 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
     is_spread = in_turn or (on_cpu and domain.acts and built.spreads)
     return Experiment(
         learner=built.learner,
-        at_test=built.at_test,
-        after=built.after,
+        at_test=at_test,
+        after=built.after or (lambda _: at_test),
         inner_steps=built.inner_steps,
         tx=built.optimiser(outer),
         meta_train=samples.meta_train,
@@ -76,7 +81,7 @@ def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
             every=outer.validate_every,
             n_episodes=outer.validation_episodes,
             is_better=domain.metric.is_better,
-            learner=built.at_test,
+            learner=at_test,
             score=scored_by(score),
         ),
         meta_test=samples.meta_test,

@@ -8,12 +8,23 @@ import jax.nn.initializers as init
 from jaxmeta import networks, rl
 
 
-@dataclasses.dataclass(frozen=True)
-class Mlp:
-    """The sinusoid net of Finn et al."""
+class Net:
+    """Defaults of the protocol `jaxmeta.experiments.parts.NetConfig`.
+
+    A class that inherits from it adds `build(n_outputs)`.
+    """
 
     convolves = False
-    is_pooled_and_flat = False
+
+    @property
+    def is_pooled_and_flat(self) -> bool:
+        """Whether it max-pools and flattens its last map."""
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Mlp(Net):
+    """The sinusoid net of Finn et al."""
 
     hidden: tuple[int, ...] = (40, 40)
     """widths of the hidden layers"""
@@ -28,11 +39,8 @@ class Mlp:
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear:
+class Linear(Net):
     """The unknowns of a quadratic problem as a linear net without bias."""
-
-    convolves = False
-    is_pooled_and_flat = False
 
     init_scale: float = 0.01
     """standard deviation of the start"""
@@ -43,7 +51,7 @@ class Linear:
 
 
 @dataclasses.dataclass(frozen=True)
-class Conv4:
+class Conv4(Net):
     """Four convolutional blocks."""
 
     convolves = True
@@ -71,11 +79,10 @@ class Conv4:
 
 
 @dataclasses.dataclass(frozen=True)
-class RelationMaps:
+class RelationMaps(Net):
     """The embedding of relation networks: maps in place of a vector."""
 
     convolves = True
-    is_pooled_and_flat = False
 
     width: int = 64
     """channels"""
@@ -87,11 +94,10 @@ class RelationMaps:
 
 
 @dataclasses.dataclass(frozen=True)
-class SigmoidUnits:
+class SigmoidUnits(Net):
     """The embedding of siamese networks: four convolutional blocks and sigmoid units."""
 
     convolves = True
-    is_pooled_and_flat = False
 
     units: int = 256
     """of the last layer; the paper's are 4096"""
@@ -105,11 +111,8 @@ class SigmoidUnits:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pixels:
+class Pixels(Net):
     """No net: the pixels as they are."""
-
-    convolves = False
-    is_pooled_and_flat = False
 
     def build(self, n_outputs):
         """None at all."""
@@ -117,11 +120,10 @@ class Pixels:
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmented:
+class Augmented(Net):
     """Convolutional blocks, a dense layer and a head, the last of them with fast weights."""
 
     convolves = True
-    is_pooled_and_flat = False
 
     width: int = 64
     """channels"""
@@ -144,11 +146,8 @@ class Augmented:
 
 
 @dataclasses.dataclass(frozen=True)
-class Memory:
+class Memory(Net):
     """The memory of a policy."""
-
-    convolves = False
-    is_pooled_and_flat = False
 
     memory: Literal["gru", "lstm", "snail"] = "gru"
     """what remembers"""
@@ -166,11 +165,8 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
+class Reader(Net):
     """The transformer over a set of transitions."""
-
-    convolves = False
-    is_pooled_and_flat = False
 
     width: int = 32
     """numbers per transition inside"""
@@ -186,11 +182,8 @@ class Reader:
 
 
 @dataclasses.dataclass(frozen=True)
-class Causal:
+class Causal(Net):
     """The causal transformer as a memory."""
-
-    convolves = False
-    is_pooled_and_flat = False
 
     width: int = 64
     """numbers per step inside"""

@@ -29,9 +29,9 @@ class Built(NamedTuple):
     """A method on a net and a domain."""
 
     learner: Any  # as trained: a Learner, or of tasks to act in an rl.Agent
-    at_test: Any  # as evaluated
-    after: Callable[[int], Any]  # as evaluated after that many inner steps
-    inner_steps: range  # numbers of them to test after; empty without an inner loop
+    at_test: Any = None  # as evaluated; None: as trained
+    after: Callable[[int], Any] | None = None  # as evaluated after that many inner steps
+    inner_steps: range = range(0)  # numbers of them to test after; empty without an inner loop
     optimiser: Callable[[Outer], optax.GradientTransformation] = Outer.build
     make_step: Callable = make_step
     init_state: Callable = init_state
@@ -56,6 +56,7 @@ class NetConfig(Protocol):
     """A net."""
 
     convolves: bool  # whether its weights are convolutions, and it takes images
+    is_pooled_and_flat: bool  # whether it max-pools and flattens its last map
 
     def build(self, n_outputs: int | None) -> Any:
         """The module; None: without a head."""
@@ -66,6 +67,7 @@ class Domain(Protocol):
 
     acts: bool  # whether its tasks are environments to act in
     has_images: bool  # whether an episode can be drawn
+    has_paths: bool  # whether an agent walks in a plane, which can be drawn
     metric: Metric
     training_fields: tuple[str, ...]  # those that change nothing in an episode of a test
 
@@ -89,8 +91,11 @@ class Domain(Protocol):
     def scored_by(self) -> Callable[[Callable], Score]:
         """From that metric to what validation measures."""
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
-        """Loads the data; `Samples.meta_test` is of the classes of the split `tested`."""
+    def samples(self) -> Samples:
+        """Loads the data."""
+
+    def tested_on(self, split: Split) -> Samples:
+        """The same with `meta_test` drawn from another split."""
 
     def results(self, work: Work) -> Mapping[str, Any]:
         """The meta-test: what `evaluation.json` holds of the learner and the floors."""
@@ -104,9 +109,17 @@ class Method(Protocol):
 
     acts: bool  # whether it is an agent
     any_way: bool  # whether one learner takes any number of classes
-    analysed_lr: float | None  # inner rate of one that adapts the plain weights of a net
-    is_second_order: bool  # whether the meta-gradient is the derivative of the loss
     traced_fields: tuple[str, ...]  # floats that may be values of a trace, as in a sweep at once
+    one_pass: bool  # whether it reads the support set in one pass, without inner steps
+    look_back: Callable | None  # of an agent that looks at earlier steps
+
+    @property
+    def analysed_lr(self) -> float | None:
+        """The inner rate of one that adapts the plain weights of a net; None of others."""
+
+    @property
+    def is_second_order(self) -> bool:
+        """Whether the meta-gradient is the derivative of the loss."""
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner on a net and a domain."""
@@ -116,3 +129,44 @@ class Method(Protocol):
 
     def measured(self, metric: Metric) -> str:
         """What the number of an episode is, in words: two of other words do not compare."""
+
+    def extra_results(self, work: Work) -> Mapping[str, Any]:
+        """Results of the meta-test beside those of the domain."""
+
+    def embedder(self, net: Any) -> Any:
+        """The embedding by which rows are compared; None where none are."""
+
+    def parts(self) -> Mapping[str, Any] | None:
+        """Controller and memory whose reads and writes can be seen; None without."""
+
+    def look(self, net: Any, learner: Any) -> Any:
+        """Of one that reads in one pass: the learner whose `adapt` keeps what there is to draw."""
+
+    def curve(self, net: Any, learner: Any) -> Any:
+        """Of such a one: the learner whose `predict` gives mean and, if any, deviation."""
+
+    def weights(self, adapted: Any) -> Mapping[str, Any]:
+        """The weights that are generated, by name."""
+
+    def attention(self, adapted: Any) -> Mapping[str, Any]:
+        """Attention maps by the layer that is generated, each the mean of the heads."""
+
+
+def check_part(part: Any, protocol: type, defaults: str) -> None:
+    """A part of a recipe has all that is asked of it.
+
+    Args:
+      part: of the recipe.
+      protocol: one of those above.
+      defaults: the class that answers what most parts answer alike.
+
+    Raises:
+      TypeError: it has not; names what is missing.
+    """
+    names = [*vars(protocol), *protocol.__annotations__]
+    missing = sorted(name for name in names if not name.startswith("_") and not hasattr(part, name))
+    if missing:
+        raise TypeError(
+            f"{type(part).__name__} has no {', '.join(missing)}: define them, or let it inherit "
+            f"from jaxmeta.experiments.{defaults}, which has the usual ones."
+        )

@@ -72,12 +72,7 @@ def name_of(recipe: Recipe, protocol: Protocol) -> str:
 
     parts = []
     if differs("n_way") or differs("k_shot"):
-        ways, shots = (
-            [getattr(task, field) for field in own.protocol_fields.get(name, ())[:1]]
-            for name in ("n_way", "k_shot")
-        )
-        form = "{}w{}s" if ways and shots else "{}-way" if ways else "{}-shot"
-        parts.append(form.format(*ways, *shots))
+        parts.append(short_setting(task))
     if differs("q_queries"):
         parts.append(f"{protocol.q_queries}-queries")
     if there.learner != recipe.learner:
@@ -91,6 +86,16 @@ def name_of(recipe: Recipe, protocol: Protocol) -> str:
     if protocol.n_episodes not in (None, recipe.test_episodes):
         parts.append(f"{protocol.n_episodes}-episodes")
     return "-".join(parts)
+
+
+def short_setting(task: Any) -> str:
+    """Way and shot as in the names of recipes and files, such as `5w1s`; "" where there is none."""
+    ways, shots = (
+        [getattr(task, field) for field in task.protocol_fields.get(name, ())[:1]]
+        for name in ("n_way", "k_shot")
+    )
+    form = "{}w{}s" if ways and shots else "{}-way" if ways else "{}-shot" if shots else ""
+    return form.format(*ways, *shots)
 
 
 def _fields(task, name, value):

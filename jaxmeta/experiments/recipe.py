@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
-import tyro
-
+from jaxmeta.experiments.codec import field_names, hints_of, is_config
+from jaxmeta.experiments.domains.elsewhere import Environments
 from jaxmeta.experiments.domains.environments import Worlds
 from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Sinusoid
+from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Regression, Sinusoid
 from jaxmeta.experiments.domains.streams import Streams
 from jaxmeta.experiments.methods.gradient import (
     Anil,
@@ -53,21 +53,32 @@ from jaxmeta.experiments.outer import Outer
 
 Agents = Rl2 | MamlRl | DecisionPretrained | AlgorithmDistillation | OnlineDecisionTransformer
 
-# What is known of a paper is no setting: the command does not take it.
-_ONLY_HERE = (tyro.conf.Fixed, tyro.conf.Suppress)
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One experiment: what the paper did, and what is done here."""
+    """One experiment: what the paper did, and what is done here.
 
-    paper: Annotated[str, *_ONLY_HERE]
+    `task`, `net` and `learner` may be objects of one's own that have what the protocols of
+    `jaxmeta.experiments.parts` ask; fields of frozen dataclasses are then flags like any other.
+    """
+
+    paper: str = "none"
     """paper and setting"""
-    published: Annotated[str, *_ONLY_HERE]
+    published: str = "none"
     """the number to reach; "none" where there is none"""
-    changes: Annotated[str, *_ONLY_HERE]
+    changes: str = "none"
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds
+    task: (
+        Sinusoid
+        | Quadratic
+        | GaussianProcess
+        | Regression
+        | Images
+        | Streams
+        | Worlds
+        | Environments
+        | Any
+    )
     net: (
         Mlp
         | Linear
@@ -79,6 +90,7 @@ class Recipe:
         | Memory
         | Causal
         | Reader
+        | Any
     )
     learner: (
         Maml
@@ -103,6 +115,7 @@ class Recipe:
         | Snail
         | MetaNetworks
         | Agents
+        | Any
     )
     outer: Outer = dataclasses.field(default_factory=Outer)
     test_episodes: int = 600
@@ -117,11 +130,10 @@ def check_choices(config: Any) -> None:
     Raises:
       ValueError: one does not; names it and the words.
     """
-    annotations = get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        name, type_ = field.name, annotations[field.name]
-        value = getattr(config, name)
-        if dataclasses.is_dataclass(value):
+    annotations = hints_of(type(config))
+    for name in field_names(config):
+        type_, value = annotations[name], getattr(config, name)
+        if is_config(value):
             check_choices(value)
         elif get_origin(type_) is Literal and value not in get_args(type_):
             words = ", ".join(map(str, get_args(type_)))
@@ -134,12 +146,12 @@ def check_numbers(config: Any) -> None:
     Raises:
       ValueError: one does not; names it.
     """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
+    for name in field_names(config):
+        value = getattr(config, name)
+        if is_config(value):
             check_numbers(value)
         for number in value if isinstance(value, tuple) else [value]:
             if isinstance(number, int) and abs(number) >= 2**31:
-                raise ValueError(f"{field.name} must be below 2**31, got {number}.")
+                raise ValueError(f"{name} must be below 2**31, got {number}.")
             if isinstance(number, float) and not math.isfinite(number):
-                raise ValueError(f"{field.name} must be finite, got {number}.")
+                raise ValueError(f"{name} must be finite, got {number}.")

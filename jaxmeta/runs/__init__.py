@@ -1,5 +1,6 @@
 """The folder of a run, and all that writes and reads it."""
 
+from jaxmeta.experiments.own import allow
 from jaxmeta.runs.analyse import Analysis, analyse_run
 from jaxmeta.runs.checkpoints import restore, save
 from jaxmeta.runs.compare import Comparison, compare
@@ -9,6 +10,7 @@ from jaxmeta.runs.meta_test import AGAIN, MEMORY_TRACE, evaluate_run, evaluation
 from jaxmeta.runs.metrics import read_metrics
 from jaxmeta.runs.parameters import PARAMS
 from jaxmeta.runs.publish import publish
+from jaxmeta.runs.read import Run, read
 from jaxmeta.runs.replay import Replay, replay_run
 from jaxmeta.runs.run import read_config, train
 from jaxmeta.runs.views.attention import AttentionView, attention_of_run
@@ -32,7 +34,9 @@ __all__ = [
     "OverSeeds",
     "Paths",
     "Replay",
+    "Run",
     "Setting",
+    "allow",
     "analyse_run",
     "attention_of_run",
     "compare",
@@ -45,6 +49,7 @@ __all__ = [
     "over_seeds",
     "paths_of_run",
     "publish",
+    "read",
     "read_config",
     "read_metrics",
     "replay_run",

@@ -64,9 +64,14 @@ def restore(path: str | Path, like: Any) -> Any:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes, or writes anew, a JSON file; it is on disk when this returns."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes, or writes anew, a file whole; it is on disk when this returns."""
     partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
+    with partial.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxmeta.checks import at_least
+from jaxmeta.experiments.codec import encode
 from jaxmeta.experiments.metric import METRICS, Metric
 from jaxmeta.experiments.parts import Split
 from jaxmeta.experiments.protocol import Protocol, tested
@@ -238,7 +239,7 @@ def check_comparable(one: tuple[str, Any], other: tuple[str, Any]) -> None:
         # Where the data lie is nothing to compare: whether they are the same is seen in an episode.
         of_training = {*task.training_fields, "data_dir"}
         facts += [
-            (field.name, getattr(task, field.name), getattr(there, field.name))
+            (field.name, *(encode(getattr(of, field.name)) for of in (task, there)))
             for field in dataclasses.fields(task)
             if field.name not in of_training
         ]

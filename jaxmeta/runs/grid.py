@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmeta.experiments.own import OwnCode
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, write_json
 from jaxmeta.runs.meta_test import evaluate_run
@@ -74,6 +75,8 @@ def train_grid(
     sweep: Sequence[str] = (),
     resume: bool = False,
     known: Mapping[str, Recipe] | None = None,
+    code: OwnCode | None = None,
+    show_progress: bool = True,
     report: Callable[[str], None] | None = None,
 ) -> Grid:
     """Trains a recipe at every combination of seeds and values, and tests every run.
@@ -90,6 +93,7 @@ def train_grid(
       resume: go on: runs that have ended are left as they are, others go on from their newest
         checkpoint, and there may be more seeds and values than before.
       known: recipes by name, as for `evaluate_run`.
+      code, show_progress: as for `train`.
       report: is given a line when something begins or fails.
 
     Returns `Grid`.
@@ -99,6 +103,7 @@ def train_grid(
         of other fields.
     """
     say = report or (lambda line: None)
+    how = {"code": code, "show_progress": show_progress}
     grid = cells(recipe, folder, seeds=seeds, sweep=sweep)
     begun = [cell for cell in grid if Checkpoints(cell.folder).last_step() is not None]
     if begun and not resume:
@@ -114,7 +119,7 @@ def train_grid(
         if not is_complete:
             break
         say(f"training {', '.join(cell.folder.name for cell in group)}")
-        failures, is_complete = _train(name, group, resume)
+        failures, is_complete = _train(name, group, {**how, "resume": resume})
         failed |= failures
         for path, why in failures.items():
             say(f"{path.name} has failed: {why}")
@@ -164,13 +169,13 @@ def _groups(left):
     return groups.values()
 
 
-def _train(name, group, resume):
+def _train(name, group, how):
     """Why runs failed, by folder, and whether none was interrupted."""
     if len(group) > 1:
-        return train_together(name, group, resume=resume)
+        return train_together(name, group, **how)
     (cell,) = group
     try:
-        return {}, train(name, cell.recipe, cell.folder, resume=resume).is_complete
+        return {}, train(name, cell.recipe, cell.folder, **how).is_complete
     except FloatingPointError as error:
         return {cell.folder: str(error)}, True
 

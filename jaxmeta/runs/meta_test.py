@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmeta.experiments.parts import Split, Work
-from jaxmeta.experiments.protocol import Protocol, name_of, tested
+from jaxmeta.experiments.protocol import Protocol, name_of, short_setting, tested
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import write_json
 from jaxmeta.runs.folder import read_seconds
@@ -115,9 +115,7 @@ def _published(name, own, recipe, protocol, known):
     """Paper and published number of a protocol: those of the recipe that has it as its own."""
     if (recipe.task, recipe.learner, protocol.split) == (own.task, own.learner, "meta_test"):
         return own.paper, own.published
-    there = name
-    if own.task.has_images:
-        there = name.replace(own.task.short_setting, recipe.task.short_setting)
+    there = name.replace(short_setting(own.task) or name, short_setting(recipe.task) or name)
     other = known.get(there)
     if there != name and other and recipe.learner == own.learner and protocol.q_queries is None:
         return other.paper, other.published

@@ -9,7 +9,7 @@ from jaxmeta.runs.metrics import METRICS
 from jaxmeta.runs.parameters import MOST_BYTES, OWN, PARAMS, SHA256, content_of, sha256
 from jaxmeta.runs.run import load_best, read_config
 
-KEPT = (CONFIG, METRICS, TIME, "evaluation*.json", "*.png")
+KEPT = (CONFIG, METRICS, TIME, "evaluation*.json", "*.png", "code/*.py")
 
 
 def publish(run_dir: str | Path, folder: str | Path) -> list[str]:
@@ -49,8 +49,10 @@ def publish(run_dir: str | Path, folder: str | Path) -> list[str]:
     written = []
     for pattern in KEPT:
         for path in sorted(run_dir.glob(pattern)):
-            shutil.copyfile(path, folder / path.name)
-            written.append(path.name)
+            name = path.relative_to(run_dir)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+            written.append(str(name))
     if len(content) <= MOST_BYTES:
         (folder / PARAMS).write_bytes(content)
         written.append(PARAMS)

@@ -10,17 +10,20 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxmeta.experiments import own
 from jaxmeta.experiments.build import Experiment, build
-from jaxmeta.experiments.codec import TYPE, decode, encode
+from jaxmeta.experiments.codec import TYPE, encode, is_own
+from jaxmeta.experiments.fits import check_fits
 from jaxmeta.experiments.parts import Split
 from jaxmeta.experiments.recipe import Recipe
-from jaxmeta.runs.checkpoints import Checkpoints, newest_record
+from jaxmeta.runs.checkpoints import Checkpoints, newest_record, write_bytes
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
 from jaxmeta.runs.parameters import is_published, read_params
 from jaxmeta.runs.settings import config_differences
 from jaxmeta.runs.untagged import tagged
 from jaxmeta.training import init_state
+from jaxmeta.training.processes import is_first
 
 # Streams of the seed that training, meta-test and the adaptation curves draw from.
 TRAINING, META_TEST = 0, 1
@@ -28,19 +31,39 @@ TRAINING, META_TEST = 0, 1
 TEXTS = ("paper", "published", "changes")
 
 
-def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = False) -> Fitted:
+def train(
+    name: str,
+    recipe: Recipe,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    code: own.OwnCode | None = None,
+    show_progress: bool = True,
+) -> Fitted:
     """Trains a recipe into a run folder.
 
     A resumed run has the fields it was started with, of which `outer.steps` alone may grow: its
     rate then follows the schedule of that many steps.
 
+    Args:
+      name, recipe: what to train.
+      run_dir: folder of the run.
+      resume: go on with the run in it.
+      code: the file that parts of the recipe come from, of `own.load`, where they are not
+        jaxmeta's; a copy of its source is kept in the folder. Without it this process can read the
+        run, and another one after `jaxmeta.runs.allow(recipe)`.
+      show_progress: a bar, and a line for every validation.
+
     Raises:
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
         other fields; names them.
     """
-    recipe, config = config_of(name, recipe, Path(run_dir), resume=resume)
+    run_dir = Path(run_dir)
+    recipe, config = config_of(name, recipe, run_dir, resume=resume, code=code)
     experiment = build(recipe)
+    check_fits(recipe, experiment)
     outer = recipe.outer
+    keep_code(recipe, run_dir, code)
     return fit(
         experiment.learner,
         experiment.tx,
@@ -52,6 +75,7 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
         validation=experiment.validation,
         resume=resume,
         config=config,
+        show_progress=show_progress,
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
@@ -61,17 +85,25 @@ def train(name: str, recipe: Recipe, run_dir: str | Path, *, resume: bool = Fals
 
 
 def config_of(
-    name: str, recipe: Recipe, run_dir: Path, *, resume: bool
+    name: str, recipe: Recipe, run_dir: Path, *, resume: bool, code: own.OwnCode | None
 ) -> tuple[Recipe, dict[str, Any]]:
     """The recipe as a run has it, and what its `config.json` is to hold.
+
+    A copy of the user's code, where parts of the recipe are of it, is written by `keep_code`.
 
     Raises:
       ValueError: the run to be resumed is of another recipe or other fields; names them.
     """
+    is_theirs = is_own(encode(recipe))
+    if is_theirs and code is None:
+        own.allow(recipe)
     config = _config_before(run_dir) if resume else None
     if config is None:
-        return recipe, {"recipe": name, "fields": encode(recipe), "versions": versions()}
-    before = _parse(config)
+        config = {"recipe": name, "fields": encode(recipe), "versions": versions()}
+        if is_theirs and code is not None:
+            config["code"] = code.entry()
+        return recipe, config
+    before = _parse(config, run_dir)
     _compare(run_dir, before, (name, recipe))
     recipe = dataclasses.replace(recipe, **{text: getattr(before[1], text) for text in TEXTS})
     # In the words it has: another release may have other fields.
@@ -80,18 +112,28 @@ def config_of(
     return recipe, {**config, "fields": {**fields, "outer": longer}}
 
 
+def keep_code(recipe: Recipe, run_dir: Path, code: own.OwnCode | None) -> None:
+    """Copies the user's file into the run folder, where parts of the recipe are of it."""
+    if code is not None and is_own(encode(recipe)) and is_first():
+        (run_dir / code.copy).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(run_dir / code.copy, code.source)
+
+
 def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
     """Name and fields of the recipe a run folder was trained with.
 
     Raises:
       FileNotFoundError: the folder holds no run.
-      ValueError: its config is not readable.
+      ValueError: its config is not readable, or it has parts of a file that this process was not
+        told to execute: see `allow`.
     """
     path = Path(run_dir) / CONFIG
     if not path.exists():
         raise FileNotFoundError(f"{run_dir} holds no run: there is no {CONFIG} in it.")
     try:
-        return _parse(json.loads(path.read_bytes()))
+        return _parse(json.loads(path.read_bytes()), Path(run_dir))
+    except own.CodeError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not the config of a run: {error}") from error
 
@@ -127,17 +169,17 @@ def _compare(run_dir, before, now):
         )
 
 
-def _parse(config):
+def _parse(config, run_dir):
     """Name and recipe.
 
     Raises:
-      ValueError: it is not the config of a recipe's run.
+      ValueError: it is not the config of a recipe's run, or one of code that was not allowed.
     """
     try:
         name, fields = config["recipe"], config["fields"]
         if TYPE not in fields:
             fields = tagged(name, fields)
-        return name, decode(Recipe, fields, "recipe")
+        return name, own.read(fields, config.get("code"), run_dir)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it has no recipe and fields ({error!r})") from error
 
@@ -172,7 +214,7 @@ def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") 
         kept = is_published(run_dir)
         if (step is None or trained is None) and not kept:
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-        samples = None if tested == "meta_test" else recipe.task.samples(tested)
+        samples = None if tested == "meta_test" else recipe.task.tested_on(tested)
         experiment = build(recipe, samples)
         key = stream(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params

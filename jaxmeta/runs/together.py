@@ -13,10 +13,12 @@ import numpy as np
 from rich.console import Console
 
 from jaxmeta.experiments.build import build
+from jaxmeta.experiments.fits import check_fits
+from jaxmeta.experiments.own import OwnCode
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.fit import Clock, Interruption, call_length, progress_of, split_key, stop
 from jaxmeta.runs.folder import RunFolder
-from jaxmeta.runs.run import TRAINING, config_of, stream
+from jaxmeta.runs.run import TRAINING, config_of, keep_code, stream
 from jaxmeta.runs.settings import describe
 from jaxmeta.runs.sweep import Cell, with_field
 from jaxmeta.training.evaluate import make_evaluate
@@ -41,7 +43,14 @@ def traced_paths(recipe: Recipe) -> tuple[str, ...]:
     return (*of_method, *(f"outer.{name}" for name in recipe.outer.traced_fields))
 
 
-def train_together(name: str, cells: Sequence[Cell], *, resume: bool = False) -> Together:
+def train_together(
+    name: str,
+    cells: Sequence[Cell],
+    *,
+    resume: bool = False,
+    code: OwnCode | None = None,
+    show_progress: bool = True,
+) -> Together:
     """Trains runs that differ in seed and `traced_paths` alone, each into its folder.
 
     A folder holds what `train` would have written into it, the numbers being the same up to the
@@ -52,13 +61,16 @@ def train_together(name: str, cells: Sequence[Cell], *, resume: bool = False) ->
       name: of the recipe.
       cells: of one grid.
       resume: go on from the newest checkpoints.
+      code, show_progress: as for `train`.
 
     Raises:
       ValueError: a folder holds a run and `resume` is False, or a run of other fields.
       OSError: something could not be written.
     """
     paths = traced_paths(cells[0].recipe)
-    prepared = [config_of(name, cell.recipe, cell.folder, resume=resume) for cell in cells]
+    prepared = [
+        config_of(name, cell.recipe, cell.folder, resume=resume, code=code) for cell in cells
+    ]
     samples = cells[0].recipe.task.samples()
     failures: dict[Path, str] = {}
     with ExitStack() as open_until_the_end:
@@ -67,7 +79,9 @@ def train_together(name: str, cells: Sequence[Cell], *, resume: bool = False) ->
             folder = open_until_the_end.enter_context(
                 closing(RunFolder(cell.folder, resume=resume, config=config))
             )
+            keep_code(recipe, cell.folder, code)
             runs.append(_Run(cell.folder, recipe, folder, build(recipe, samples)))
+        check_fits(runs[0].recipe, runs[0].experiment)
         program = _Program(runs[0].recipe, samples, paths)
         states = program.init(*_arrays(runs, paths, lambda keys: keys.init))
         for number, run in enumerate(runs):
@@ -76,7 +90,7 @@ def train_together(name: str, cells: Sequence[Cell], *, resume: bool = False) ->
         # Those stopped at another step go on by themselves: they are steps of other numbers.
         for done in sorted({run.done for run in runs}):
             group = [run for run in runs if run.done == done]
-            failures |= _go_on(program, group, paths, interruption)
+            failures |= _go_on(program, group, paths, interruption, show_progress)
         for run in runs:
             run.folder.finish(run.state.params)
         return Together(failures, not interruption.asked)
@@ -165,14 +179,14 @@ def _at(config, path):
     return functools.reduce(getattr, path.split("."), config)
 
 
-def _go_on(program, runs, paths, interruption):
+def _go_on(program, runs, paths, interruption, show_progress):
     """Trains runs that stand at one step to the end; why those that failed did."""
     experiment, outer = runs[0].experiment, runs[0].recipe.outer
     every, steps, done = outer.validate_every, outer.steps, runs[0].done
     values, keys = _arrays(runs, paths, lambda keys: keys.steps)
     of_validation = _arrays(runs, paths, lambda keys: keys.validation)[1]
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
-    failures, console = {}, Console()
+    failures, console = {}, Console(quiet=not show_progress)
     with progress_of(console) as progress:
         bar = progress.add_task(f"{len(runs)} runs", total=steps, completed=done, loss=math.nan)
         clock = Clock(done)

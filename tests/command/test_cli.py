@@ -11,11 +11,16 @@ import jax
 import numpy as np
 import pytest
 
+import jaxmeta
 from jaxmeta import experiments, recipes, runs
 from jaxmeta.command import cli, train
 from jaxmeta.command.program_cache import keep_programs
 from jaxmeta.runs import read_metrics
 
+GLYPHS_METRIC = {
+    *("glyphs-prototypical-5w1s", "glyphs-matching-5w1s", "glyphs-matching-full-context-5w1s"),
+    *("glyphs-ridge-5w1s", "glyphs-siamese-5w1s", "glyphs-relation-5w1s"),
+}
 SHORT = (
     *("--steps", "40", "--steps-per-call", "10", "--validate-every", "20"),
     *("--validation-episodes", "5", "--test-episodes", "10", "--curve-episodes", "5"),
@@ -117,7 +122,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     assert end.value.code == 130
     printed = capsys.readouterr().out
     advice = printed.strip().splitlines()[-1].strip()
-    assert advice == " ".join(["jaxmeta train sinusoid-maml --run-dir", run, *SHORT, "--resume"])
+    assert advice == f"jaxmeta resume {run}"
     monkeypatch.setattr(runs, "train", train)
     cli.main(advice.split()[1:])
     assert "inductive" in capsys.readouterr().out
@@ -141,7 +146,7 @@ def test_compiled_programs_are_kept_in_the_users_folder(tmp_path, monkeypatch):
 def test_help_teaches(capsys):
     for arguments, words in (
         (["--help"], ["jaxmeta train RECIPE", "glyphs-maml-5w1s"]),
-        (["train", "--help"], ["--resume", "omniglot-prototypical-20w1s"]),
+        (["train", "--help"], ["jaxmeta resume RUN", "--help-all"]),
         (
             ["train", "omniglot-maml-5w1s", "--help"],
             ["--inner-lr FLOAT", "step size of the inner loop (default: 2.0)", "--resume"],
@@ -207,10 +212,78 @@ def test_a_healthy_step_is_replayed_from_the_checkpoint_before(tmp_path, capsys)
     np.testing.assert_allclose(found.tasks.loss.mean(), loss, rtol=1e-5)
 
 
-def test_recipes_lists_all(capsys):
+def test_recipes_lists_all_in_two_lines_of_80_columns_each(capsys):
     cli.main(["recipes"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[::2]] == list(recipes.ALL)
+    assert max(map(len, lines)) <= 80 and len(lines) == 2 * len(recipes.ALL)
+
+
+def test_recipes_by_word_and_family(capsys):
+    cli.main(["recipes", "Raghu"])  # Of the paper, too.
+    found = [line.split()[0] for line in capsys.readouterr().out.splitlines()[::2]]
+    assert "sinusoid-anil" in found and "sinusoid-maml" not in found
+    cli.main(["recipes", "glyphs", "--family", "metric"])
+    found = [line.split()[0] for line in capsys.readouterr().out.splitlines()[::2]]
+    assert found == [name for name in recipes.ALL if name in GLYPHS_METRIC]
+    cli.main(["recipes", "glyphs-fomaml-5w1s"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert recipes.find("glyphs-fomaml-5w1s").changes in printed
+    families = {recipe.learner.family for recipe in recipes.ALL.values()}
+    assert families == {"gradient", "metric", "memory", "hyper", "agents"}
+
+
+def test_the_version(capsys):
+    cli.main(["--version"])
+    assert capsys.readouterr().out == f"jaxmeta {jaxmeta.__version__}\n"
+
+
+def test_help_fits_two_screens(capsys, monkeypatch):
+    """Of every recipe, at 80 columns; the rest of the fields is behind --help-all."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in {type(recipe.learner): name for name, recipe in recipes.ALL.items()}.values():
+        with pytest.raises(SystemExit):
+            cli.main(["train", name, "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) <= 50 and max(map(len, lines)) <= 80, name
+        assert "--help-all" in " ".join(lines)
+
+
+def test_a_flag_without_its_prefix():
+    named = train.find("sinusoid-hypernetwork")
+    recipe = train.train_options(named, ["--code_size=3", "--lr", "0.5"])[1]
+    assert recipe.learner.encoder.code_size == 3 and recipe.outer.outer_lr == 0.5
+    recipe = train.train_options(train.find("omniglot-ridge-5w1s"), ["--no-rotations"])[1]
+    assert recipe.task.rotations is False
+
+
+def test_a_flag_of_two_parts_needs_its_prefix():
+    @dataclasses.dataclass(frozen=True)
+    class Part:
+        width: int = 3
+
+    recipe = experiments.Recipe(task=Part(), net=Part(), learner=Part())
+    for words, found in (
+        (["--net.width", "4"], (3, 4, 3)),
+        (["--task.width=5", "--learner.width", "6"], (5, 3, 6)),
+    ):
+        named = train.Named("mine", recipe)
+        read = train.train_options(named, words)[1]
+        assert (read.task.width, read.net.width, read.learner.width) == found
+    with pytest.raises(ValueError, match=r"--width is a field of several parts: give --task.width"):
+        train.train_options(named, ["--width", "4"])
+
+
+def test_resume_needs_no_flags(tmp_path, capsys):
+    run = tmp_path / "run"
+    cli.main(["train", "sinusoid-maml", "--run-dir", str(run), "--quiet", *SHORT])
     printed = capsys.readouterr().out
-    assert all(name in printed for name in recipes.ALL)
+    assert "validation" not in printed and "inductive" in printed
+    cli.main(["resume", str(run), "--steps", "60"])
+    assert "step 60/60: loss" in capsys.readouterr().out
+    assert runs.read_config(run)[1].outer.steps == 60
+    assert "outer.steps is 20, was 60" in refused(capsys, "resume", str(run), "--steps", "20")
+    assert "holds no run" in refused(capsys, "resume", str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +292,7 @@ def test_recipes_lists_all(capsys):
         (
             ["sing"],
             "unknown command 'sing'; one of analyse, compare, evaluate, export, fit, plot, "
-            "predict, publish, recipes, replay, train",
+            "predict, publish, recipes, replay, resume, train",
         ),
         (["train"], "name a recipe"),
         (["train", "maml"], "unknown recipe 'maml'"),
@@ -243,6 +316,8 @@ def test_recipes_lists_all(capsys):
         (["train", "glyphs-maml-5w1s", "--split", "random"], "split is of Omniglot; glyphs has"),
         (["train", "glyphs-maml-5w1s", "--dataset", "mnist"], "mnist"),
         (["train", "glyphs-maml-5w1s", "--n-way", "9999"], "n_way must be at most"),
+        (["train", "glyphs-maml-5w1s", "--n-way", "20"], "got 5 in meta_train and 20 in meta_val"),
+        (["train", "glyphs-snail-5w1s", "--train-n-way", "7"], "got 7 in meta_train and 5 in meta"),
         (["train", "glyphs-maml-5w1s", "--q-queries", "20"], "must have k_shot + q_queries = 21"),
         (["train", "omniglot-maml-5w1s", "--data-dir", "nowhere"], "images_background.zip"),
         (["evaluate", "nowhere"], "nowhere holds no run"),
@@ -251,7 +326,7 @@ def test_recipes_lists_all(capsys):
         (["plot"], "name at least one run folder"),
         (["plot", "nowhere", "--episode", "-1"], "episode must be >= 0, got -1"),
         (["train", "sinusoid-maml", "--steps", "-5"], "steps must be >= 1, got -5"),
-        (["recipes", "all"], "recipes takes no arguments"),
+        (["recipes", "no-such"], "no recipe has 'no-such' in its name or its paper"),
     ],
     ids=" ".join,
 )
@@ -321,14 +396,20 @@ def test_the_installed_command_has_the_exit_status(tmp_path):
 @pytest.mark.parametrize(
     "name, flags",
     [
-        ("omniglot-hypertransformer-20w1s", ["--transformer-layers", "--unlabelled", "--width"]),
-        ("sinusoid-hypernetwork", ["--generator-hidden", "--code-hidden", "--hidden"]),
-        ("gaussian-process-conditional", ["--least-sigma", "--most-k-shot", "--code-size"]),
+        (
+            "omniglot-hypertransformer-20w1s",
+            ["--learner.transformer-layers", "--task.unlabelled", "--net.width"],
+        ),
+        ("sinusoid-hypernetwork", ["--learner.generator-hidden", "--net.hidden"]),
+        (
+            "gaussian-process-conditional",
+            ["--learner.least-sigma", "--task.most-k-shot", "--learner.encoder.code-size"],
+        ),
     ],
 )
 def test_one_pass_learners_on_the_command_line(name, flags, capsys):
     with pytest.raises(SystemExit):
-        cli.main(["train", name, "--help"])
+        cli.main(["train", name, "--help-all"])
     printed = capsys.readouterr().out
     for flag in flags:
         assert flag in printed
@@ -336,4 +417,4 @@ def test_one_pass_learners_on_the_command_line(name, flags, capsys):
 
 @pytest.mark.parametrize("name", sorted(recipes.ALL))
 def test_every_recipe_is_understood_with_none_of_its_fields_changed(name):
-    assert train.train_options(name, []).recipe == recipes.find(name)
+    assert train.train_options(train.find(name), [])[1] is recipes.find(name)

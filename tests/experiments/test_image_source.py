@@ -1,30 +1,74 @@
 """Every data set of images that the command can name."""
 
-import typing
-
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxmeta import datasets
-from jaxmeta.experiments.domains.images import DATASETS, Images, ImageSource
+from jaxmeta.command.flags import texts_of
+from jaxmeta.experiments.domains.images import DATASETS, KINDS, Images, ImageSource
 
 
-def test_every_name_that_is_offered_can_be_loaded(monkeypatch):
-    offered = typing.get_args(typing.get_type_hints(ImageSource)["dataset"])
-    assert offered == tuple(DATASETS)
-    asked = []
-    for name in offered:
-        function = {"folder": "image_folder"}.get(name, name)
+@pytest.fixture
+def asked(monkeypatch):
+    """Calls of the loaders, in place of loading."""
+    calls = []
+    for name in datasets.__all__:
 
-        def load(*arguments, function=function, **settings):
-            asked.append((function, arguments))
+        def load(*arguments, name=name, **settings):
+            calls.append((name, *arguments, *settings.values()))
 
-        monkeypatch.setattr(datasets, function, load)
+        if name not in ("ClassData", "Rows", "Splits"):
+            monkeypatch.setattr(datasets, name, load)
+    return calls
+
+
+def test_every_name_that_is_offered_can_be_loaded(asked):
+    said = " ".join(texts_of(ImageSource)["dataset"].split())
+    for name in DATASETS:
         ImageSource(dataset=name, data_dir=None if name == "glyphs" else "here").splits()
-        expected = () if name == "glyphs" else ("here",)
-        assert asked[-1] == (function, expected)
+        split = ("vinyals",) if name == "omniglot" else ()
+        expected = () if name == "glyphs" else ("here", *split)
+        assert asked[-1] == ({"folder": "image_folder"}.get(name, name), *expected)
+        assert name in said
+    for kind in KINDS:
+        assert f"{kind}:" in said
+
+
+@pytest.mark.parametrize(
+    "dataset, call",
+    [
+        ("folder:my/pictures", ("image_folder", "my/pictures")),
+        ("folder:C:/pictures", ("image_folder", "C:/pictures")),
+        ("npz:mine.npz", ("from_npz", "mine.npz")),
+        ("tfds:cifar10:3.0.2", ("from_tfds", "cifar10:3.0.2", None)),
+    ],
+)
+def test_what_stands_after_the_colon(dataset, call, asked):
+    ImageSource(dataset=dataset).splits()
+    assert asked == [call]
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"dataset": "mnist"}, "dataset must be one of glyphs, .*, npz:PATH and tfds:NAME, got 'm"),
+        ({"dataset": "zip:mine"}, "dataset must be one of .* got 'zip:mine'"),
+        ({"dataset": "npz:"}, "dataset must be one of .* got 'npz:'"),
+        ({"dataset": "npz:a", "data_dir": "b"}, "data_dir must be None where dataset says itself"),
+        ({"dataset": "npz:a", "split": "random"}, "split is of Omniglot; npz has one split"),
+        ({"dataset": "npz:no/such.npz"}, "no/such.npz is not there: give an .npz file of arrays"),
+    ],
+)
+def test_what_is_no_data_set(fields, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        ImageSource(**fields).splits()
+
+
+def test_splits_from_python():
+    splits = datasets.glyphs()
+    assert ImageSource(dataset=splits).splits() is splits
 
 
 def test_a_folder_of_pictures(tmp_path, monkeypatch):

@@ -105,7 +105,8 @@ def test_methods_say_what_inner_steps_they_take():
     def at(name, **words):
         return experiments.protocol.tested(recipes.find(name), Protocol(**words))
 
-    assert at("glyphs-maml-5w1s", k_shot=2, q_queries=3).task.short_setting == "5w2s"
+    at_two = at("glyphs-maml-5w1s", k_shot=2, q_queries=3).task
+    assert experiments.protocol.short_setting(at_two) == "5w2s"
     assert at("glyphs-maml-plus-plus-5w1s", inner_steps=2).learner.test_inner_steps == 2
     with pytest.raises(ValueError, match=r"at most the 3 inner steps of training, .* got 6"):
         experiments.build(at("glyphs-maml-plus-plus-5w1s", inner_steps=6))

@@ -17,8 +17,12 @@ from jaxmeta.rl.environment import Environment
 from jaxmeta.training import Evaluation
 
 
-class _World:
-    """Tasks to act in."""
+class World:
+    """Defaults of the protocol `jaxmeta.experiments.parts.Domain`, for tasks to act in.
+
+    A class that inherits from it adds `build()`, which gives the environment, `setting`, its name
+    in words, and, for agents with a memory, `trial`, the number of episodes of a trial.
+    """
 
     acts = True
     has_images = False
@@ -35,9 +39,12 @@ class _World:
     build: Any
     setting: Any
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
+    def tested_on(self, split: Split) -> Samples:
+        """The same: tasks are drawn at random in every split."""
+        return self.samples()
+
+    def samples(self) -> Samples:
         """Random tasks, the same in all splits."""
-        del tested
         sample = self.build().sample
         return Samples(sample, sample, {self.setting: sample})
 
@@ -58,7 +65,7 @@ class _World:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bandits(_World):
+class Bandits(World):
     """Bernoulli bandits."""
 
     n_arms: int = 5
@@ -91,7 +98,7 @@ class Bandits(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class TabularMdps(_World):
+class TabularMdps(World):
     """Random MDPs in tables."""
 
     n_states: int = 10
@@ -114,7 +121,7 @@ class TabularMdps(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class Navigation(_World):
+class Navigation(World):
     """A point that moves to a goal in the plane."""
 
     has_paths = True
@@ -148,7 +155,7 @@ class Navigation(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class Locomotion(_World):
+class Locomotion(World):
     """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
 
     robot: Literal["half_cheetah", "ant"] = "half_cheetah"
@@ -179,7 +186,7 @@ class Locomotion(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class DarkRoom(_World):
+class DarkRoom(World):
     """A room with a goal that cannot be seen."""
 
     size: int = 10
@@ -212,7 +219,7 @@ class DarkRoom(_World):
 
 
 @dataclasses.dataclass(frozen=True)
-class KeyToDoor(_World):
+class KeyToDoor(World):
     """A dark room with a key and a door."""
 
     size: int = 9

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 import optax
 
 from jaxmeta import datasets, losses, tasks
+from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.metric import ACCURACY
 from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.episodes import image_results
-from jaxmeta.training import few_shot
 
 # By name, as the command takes it; called with the source.
 DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
@@ -27,6 +27,12 @@ DATASETS: dict[str, Callable[["ImageSource"], datasets.Splits]] = {
     "quickdraw": lambda source: datasets.quickdraw(source.data_dir),
     "fungi": lambda source: datasets.fungi(source.data_dir),
     "folder": lambda source: datasets.image_folder(source.data_dir or "."),
+}
+# By what stands before a colon; called with what stands after it, and the source.
+KINDS: dict[str, Callable[[str, "ImageSource"], datasets.Splits]] = {
+    "folder": lambda path, _: datasets.image_folder(path),
+    "npz": lambda path, _: datasets.from_npz(path),
+    "tfds": lambda name, source: datasets.from_tfds(name, data_dir=source.data_dir),
 }
 
 
@@ -44,27 +50,16 @@ AUGMENTATIONS: dict[str, Callable] = {
 class ImageSource:
     """A data set, its split and its classes."""
 
-    dataset: Literal[
-        "glyphs",
-        "omniglot",
-        "cifar_fs",
-        "fc100",
-        "mini_imagenet",
-        "tiered_imagenet",
-        "cub",
-        "aircraft",
-        "vgg_flower",
-        "quickdraw",
-        "fungi",
-        "folder",
-    ] = "glyphs"
-    """where the images come from; "folder" is any folder with a folder of pictures per class"""
+    dataset: str | datasets.Splits = "glyphs"
+    """The data set: glyphs, omniglot, cifar_fs, fc100, mini_imagenet, tiered_imagenet, cub,
+    aircraft, vgg_flower, quickdraw or fungi; folder:PATH, with a folder of pictures for each class;
+    npz:PATH, a file of arrays; or tfds:NAME, of tensorflow-datasets."""
     data_dir: str | None = None
-    """folder with the data set's files; None: see `jaxmeta.datasets`"""
+    """Folder with the data set's files. None: the folder of `jaxmeta.datasets.data_home`."""
     split: Literal["vinyals", "random"] = "vinyals"
-    """Omniglot's 1028/172/423 characters, or 1100/100/423 at random"""
+    """Split of Omniglot: 1028/172/423 characters (vinyals), or 1100/100/423 at random."""
     rotations: bool = True
-    """images turned by right angles are further classes, in training and at test"""
+    """Images turned by right angles are further classes, in training and at test."""
 
     def splits(self) -> datasets.Splits:
         """Loads the data set.
@@ -73,27 +68,37 @@ class ImageSource:
           ValueError: there is no such data set, or it does not take `data_dir` or `split`.
           FileNotFoundError: its files are not there.
         """
-        if self.dataset not in DATASETS:
-            raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {self.dataset!r}.")
-        if self.dataset == "glyphs" and self.data_dir is not None:
+        dataset = self.dataset
+        kind, _, rest = dataset.partition(":") if isinstance(dataset, str) else ("Splits", "", "")
+        if isinstance(dataset, str) and not (kind in KINDS if rest else dataset in DATASETS):
+            raise ValueError(
+                f"dataset must be one of {', '.join(DATASETS)}, {':PATH, '.join(('folder', 'npz'))}"
+                f":PATH and tfds:NAME, got {dataset!r}."
+            )
+        if self.data_dir is not None and (rest or kind == "Splits") and kind != "tfds":
+            raise ValueError(
+                f"data_dir must be None where dataset says itself where the data are, got "
+                f"{self.data_dir!r}."
+            )
+        if dataset == "glyphs" and self.data_dir is not None:
             raise ValueError(
                 f"data_dir must be None for glyphs, which come with jaxmeta, got {self.data_dir!r}."
             )
-        if self.dataset == "folder" and self.data_dir is None:
+        if dataset == "folder" and self.data_dir is None:
             raise ValueError("data_dir must be the folder of pictures, got None.")
-        if self.dataset != "omniglot" and self.split != "vinyals":
+        if dataset != "omniglot" and self.split != "vinyals":
             raise ValueError(
-                f"split is of Omniglot; {self.dataset} has one split of its classes, "
-                f"got {self.split!r}."
+                f"split is of Omniglot; {kind} has one split of its classes, got {self.split!r}."
             )
-        return DATASETS[self.dataset](self)
+        if not isinstance(dataset, str):
+            return dataset
+        return KINDS[kind](rest, self) if rest else DATASETS[dataset](self)
 
 
 @dataclasses.dataclass(frozen=True)
-class Images(ImageSource):
+class Images(ImageSource, Domain):
     """Few-shot classification of images."""
 
-    acts = False
     has_images = True
     protocol_fields: ClassVar = {
         "n_way": ("n_way",),
@@ -105,11 +110,9 @@ class Images(ImageSource):
         *("train_n_way", "train_k_shot", "train_q_queries", "whole_batch", "augment"),
         "unlabelled",  # What an episode has beside: labelled images and queries are the same.
     )
-    has_paths = False
     metric = ACCURACY
     loss_fn = staticmethod(optax.softmax_cross_entropy)
     score = staticmethod(losses.accuracy)
-    scored_by = staticmethod(few_shot)
 
     n_way: int = 5
     """classes per episode at test"""
@@ -141,21 +144,20 @@ class Images(ImageSource):
         unlabelled = f", {self.unlabelled} unlabelled" if self.unlabelled else ""
         return f"{self.n_way}-way {self.k_shot}-shot{unlabelled}"
 
-    @property
-    def short_setting(self) -> str:
-        """As in the names of recipes and files."""
-        return f"{self.n_way}w{self.k_shot}s"
+    def samples(self) -> Samples:
+        """Loads the data."""
+        return self.tested_on("meta_test")
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
+    def tested_on(self, split: Split) -> Samples:
         """Loads the data; the classes of which split are tested can be said."""
         splits = self.splits()
         shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
         meta_train = self._training(splits.meta_train, shared)
         meta_val, meta_test = (
             tasks.episodes(
-                split, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
+                classes, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
             )
-            for split in (splits.meta_val, getattr(splits, tested))
+            for classes in (splits.meta_val, getattr(splits, split))
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
 
@@ -184,6 +186,3 @@ class Images(ImageSource):
     def results(self, work: Work) -> dict:
         """Both protocols, fresh parameters, the raw-pixel floor, and the adaptation."""
         return image_results(work)
-
-    def trace(self, work: Work) -> None:
-        """None: the images of an episode come together."""

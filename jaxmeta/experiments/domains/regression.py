@@ -1,38 +1,33 @@
 """Regression: tasks as frozen dataclasses."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 import optax
 
-from jaxmeta import losses, tasks
+from jaxmeta import datasets, losses, tasks
+from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.metric import SQUARED_ERROR
-from jaxmeta.experiments.parts import Samples, Split, Work
-from jaxmeta.experiments.reports.episodes import regression_results
-from jaxmeta.training import few_shot
+from jaxmeta.experiments.parts import Samples, Split
+
+SPLITS = ("meta_train", "meta_val", "meta_test")
 
 
-class _Regression:
+class _Regression(Domain):
     """One value for each point."""
 
-    acts = False
-    has_images = False
-    protocol_fields: ClassVar[Mapping[str, tuple[str, ...]]] = {"transductive": ()}
-    training_fields: ClassVar[tuple[str, ...]] = ()
-    has_paths = False
     metric = SQUARED_ERROR
-    n_outputs = 1
     loss_fn = staticmethod(optax.squared_error)
     score = staticmethod(losses.squared_error)
-    scored_by = staticmethod(few_shot)
 
-    def results(self, work: Work) -> dict:
-        """The learner, fresh parameters, and the adaptation."""
-        return regression_results(work)
+    @property
+    def n_outputs(self) -> int:
+        """Values of a point."""
+        return 1
 
-    def trace(self, work: Work) -> None:
-        """None: the points of a task come together."""
+    def tested_on(self, split: Split) -> Samples:
+        """The same: tasks are drawn at random in every split."""
+        return self.samples()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +50,8 @@ class Sinusoid(_Regression):
     test_q_queries: int = 100
     """query points at test"""
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
+    def samples(self) -> Samples:
         """Sinusoids, tested at several shots, the recipe's own first; the same in all splits."""
-        del tested
         meta_test = {
             f"{k_shot}-shot": tasks.sinusoid(k_shot=k_shot, q_queries=self.test_q_queries)
             for k_shot in dict.fromkeys([self.test_k_shot, 5, 10, 20])
@@ -67,15 +61,74 @@ class Sinusoid(_Regression):
 
 
 @dataclasses.dataclass(frozen=True)
+class Regression(_Regression):
+    """Regression on a table of your own, whose groups are the tasks."""
+
+    table: str | datasets.Table = "csv:table.csv"
+    """The table: csv:PATH, a file with a line of names; from Python also a `Table` of arrays."""
+    group: str = "group"
+    """Name of the column that says the group of a row. Each group is a task."""
+    target: str = "y"
+    """Name of the column to predict. All further columns are inputs."""
+    protocol_fields: ClassVar = Sinusoid.protocol_fields
+    training_fields: ClassVar = Sinusoid.training_fields
+
+    split_seed: int = 0
+    """Seed by which groups are drawn: a fifth for meta_val, a fifth for meta_test."""
+    k_shot: int = 5
+    """Support rows in training."""
+    q_queries: int = 5
+    """Query rows in training."""
+    test_k_shot: int = 5
+    """Support rows at test."""
+    test_q_queries: int = 5
+    """Query rows at test."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns to predict."""
+        return 1 if isinstance(self.table, str) else self.table.y.shape[-1]
+
+    def load(self) -> datasets.Table:
+        """The whole table.
+
+        Raises:
+          ValueError: `table` is of no known kind, or the file does not have what it should.
+          FileNotFoundError: the file is not there.
+        """
+        if not isinstance(self.table, str):
+            return self.table
+        kind, _, path = self.table.partition(":")
+        if kind != "csv" or not path:
+            raise ValueError(f"table must be csv:PATH or a Table of arrays, got {self.table!r}.")
+        return datasets.from_csv(path, group=self.group, target=self.target)
+
+    def samples(self) -> Samples:
+        """Groups of the table, none of which is in two splits."""
+        return self.tested_on("meta_test")
+
+    def tested_on(self, split: Split) -> Samples:
+        """The groups of which split are tested can be said."""
+        splits = dict(zip(SPLITS, self.load().split(self.split_seed), strict=True))
+        meta_val, meta_test = (
+            tasks.groups(splits[part], k_shot=self.test_k_shot, q_queries=self.test_q_queries)
+            for part in ("meta_val", split)
+        )
+        meta_train = tasks.groups(
+            splits["meta_train"], k_shot=self.k_shot, q_queries=self.q_queries
+        )
+        return Samples(meta_train, meta_val, {f"{self.test_k_shot}-shot": meta_test})
+
+
+@dataclasses.dataclass(frozen=True)
 class Quadratic(_Regression):
     """Least squares in a few unknowns."""
 
     dimension: int = 10
     """unknowns, and equations"""
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
+    def samples(self) -> Samples:
         """Random problems, the same in all splits."""
-        del tested
         sample = tasks.quadratic(self.dimension)
         return Samples(sample, sample, {f"{self.dimension} unknowns": sample})
 
@@ -97,9 +150,8 @@ class GaussianProcess(_Regression):
     q_queries: int = 50
     """query points"""
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
+    def samples(self) -> Samples:
         """Random curves, the same in all splits."""
-        del tested
         shots = (self.least_k_shot, self.most_k_shot)
         text = f"{shots[0]} to {shots[1]}" if shots[0] < shots[1] else shots[0]
         sample = tasks.gaussian_process(k_shot=shots, q_queries=self.q_queries)

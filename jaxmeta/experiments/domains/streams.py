@@ -9,6 +9,7 @@ import optax
 from jaxmeta import losses, tasks
 from jaxmeta.datasets import ClassData
 from jaxmeta.episodes import Sample
+from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.domains.images import ImageSource
 from jaxmeta.experiments.metric import ACCURACY
 from jaxmeta.experiments.parts import Samples, Split, Work
@@ -16,13 +17,10 @@ from jaxmeta.experiments.reports.streams import memory_trace, of_all_steps, stre
 
 
 @dataclasses.dataclass(frozen=True)
-class Streams(ImageSource):
+class Streams(ImageSource, Domain):
     """Sequences of images whose labels are shown one step late."""
 
-    acts = False
-    has_images = False
     training_fields: ClassVar = ("max_turn", "max_shift")
-    has_paths = False
     metric = ACCURACY
     n_outputs = 0  # The width of the labels, whatever the learner is told.
     scored_by = staticmethod(of_all_steps)
@@ -77,10 +75,14 @@ class Streams(ImageSource):
         """Strings name any number of classes; one-hot labels are as wide as the net's outputs."""
         return {"n_way": ("n_way",)} if self.strings else {}
 
-    def samples(self, tested: Split = "meta_test") -> Samples:
+    def samples(self) -> Samples:
+        """Loads the data."""
+        return self.tested_on("meta_test")
+
+    def tested_on(self, split: Split) -> Samples:
         """Loads the data; the classes of which split are tested can be said."""
         splits = self.splits()
-        meta_test = self.sample(getattr(splits, tested), training=False)
+        meta_test = self.sample(getattr(splits, split), training=False)
         return Samples(
             self.sample(splits.meta_train, training=True),
             self.sample(splits.meta_val, training=False),

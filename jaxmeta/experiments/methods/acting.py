@@ -15,6 +15,7 @@ from jaxmeta.training import init_state
 class Acting(Method):
     """An agent: `build(net, task)`."""
 
+    family = "agents"
     acts = True
     adapts = False  # by inner steps
     tasks_at_test = 200  # together, by vmap

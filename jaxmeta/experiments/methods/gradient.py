@@ -23,6 +23,7 @@ _SECOND_ORDER: Derivative = "forward_over_reverse"
 class _InnerLoop(Method):
     """A learner with an inner loop: `build(net, loss_fn, inner_steps)`, in training and at test."""
 
+    family = "gradient"
     least_inner_steps = 0
     build: Any
     inner_steps: int

@@ -18,6 +18,7 @@ from jaxmeta.learner import Learner
 class OnePass(Method):
     """A learner without inner steps: `build(net, n_outputs, loss_fn)` is all there is."""
 
+    family = "hyper"
     one_pass = True
     build: Any
 

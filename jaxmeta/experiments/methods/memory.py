@@ -13,6 +13,7 @@ from jaxmeta.learner import Learner
 class _Memory(Method):
     """A learner without inner steps: `build(net, n_outputs, loss_fn)`."""
 
+    family = "memory"
     build: Any
 
     def assemble(self, net: Any, domain: Any) -> Built:

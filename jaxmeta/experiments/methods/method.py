@@ -8,6 +8,7 @@ from jaxmeta.learner import Learner
 class Method:
     """Defaults of the protocol `jaxmeta.experiments.parts.Method`."""
 
+    family = "own"  # under which `jaxmeta recipes` lists it
     acts = False
     any_way = False
     one_pass = False

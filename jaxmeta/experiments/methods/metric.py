@@ -16,6 +16,7 @@ from jaxmeta.net import NetLike
 class _Embedded(Method):
     """What compares embeddings, with their parameters in `params.embed`."""
 
+    family = "metric"
     any_way = True
     build: Any
 

@@ -25,7 +25,7 @@ def image_results(work: Work) -> dict[str, Any]:
     return _in_order(work, score, both, {"raw_pixel_nearest_neighbour": floor})
 
 
-def regression_results(work: Work) -> dict[str, Any]:
+def episode_results(work: Work) -> dict[str, Any]:
     """The learner, and on the same episodes fresh parameters."""
     return _in_order(work, _score(work), {}, {})
 
