@@ -17,7 +17,8 @@ from jaxmeta.datasets._cache import DAMAGED_ZIP, data_home
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._class_folders import class_folders
 from jaxmeta.datasets._decoded import decoded, file_sources
-from jaxmeta.datasets._image_folder import draw_classes, listed
+from jaxmeta.datasets._draw_classes import draw_classes
+from jaxmeta.datasets._image_folder import listed
 from jaxmeta.datasets._split_lists import class_lists
 
 FUNGI_SIZES = (994, 200, 200)  # classes of each split of Meta-Dataset, of 1394

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxmeta.datasets._cache import DAMAGED_ZIP
 from jaxmeta.datasets._class_data import Splits, split_classes
-from jaxmeta.datasets._image_folder import draw_classes
+from jaxmeta.datasets._draw_classes import draw_classes
 
 PARTS = ("train", "val", "test")
 

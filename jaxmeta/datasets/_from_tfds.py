@@ -6,7 +6,8 @@ from pathlib import Path
 
 from jaxmeta.datasets._class_data import Splits, split_classes
 from jaxmeta.datasets._decoded import Source, decoded
-from jaxmeta.datasets._image_folder import draw_classes, listed
+from jaxmeta.datasets._draw_classes import draw_classes
+from jaxmeta.datasets._image_folder import listed
 from jaxmeta.datasets._tfds_rows import tfds_rows
 
 

@@ -5,9 +5,10 @@ import math
 from typing import Any, Literal, get_args, get_origin
 
 from jaxmeta.experiments.codec import field_names, hints_of, is_config
+from jaxmeta.experiments.domains.elsewhere import Environments
 from jaxmeta.experiments.domains.environments import Worlds
 from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Sinusoid
+from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Regression, Sinusoid
 from jaxmeta.experiments.domains.streams import Streams
 from jaxmeta.experiments.methods.gradient import (
     Anil,
@@ -67,7 +68,17 @@ class Recipe:
     """the number to reach; "none" where there is none"""
     changes: str = "none"
     """what this recipe changes against the paper"""
-    task: Sinusoid | Quadratic | GaussianProcess | Images | Streams | Worlds | Any
+    task: (
+        Sinusoid
+        | Quadratic
+        | GaussianProcess
+        | Regression
+        | Images
+        | Streams
+        | Worlds
+        | Environments
+        | Any
+    )
     net: (
         Mlp
         | Linear

@@ -6,6 +6,7 @@ from jaxmeta.runs.checkpoints import restore, save
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.meta_test import MEMORY_TRACE, evaluate_run, evaluation_file
 from jaxmeta.runs.metrics import read_metrics
+from jaxmeta.runs.read import Run, read
 from jaxmeta.runs.replay import Replay, replay_run
 from jaxmeta.runs.run import read_config, train
 from jaxmeta.runs.views.attention import AttentionView, attention_of_run
@@ -22,6 +23,7 @@ __all__ = [
     "Look",
     "Paths",
     "Replay",
+    "Run",
     "allow",
     "analyse_run",
     "attention_of_run",
@@ -32,6 +34,7 @@ __all__ = [
     "has_images",
     "look_run",
     "paths_of_run",
+    "read",
     "read_config",
     "read_metrics",
     "replay_run",

@@ -6,6 +6,7 @@ from jaxmeta.tasks._colour import colour_jitter
 from jaxmeta.tasks._episodes import episodes, mixture
 from jaxmeta.tasks._from_disk import episodes_from_disk
 from jaxmeta.tasks._gaussian_process import gaussian_process
+from jaxmeta.tasks._groups import groups
 from jaxmeta.tasks._quadratic import quadratic
 from jaxmeta.tasks._sinusoid import sinusoid
 from jaxmeta.tasks._streams import one_hot_labels, streams, string_labels
@@ -17,6 +18,7 @@ __all__ = [
     "episodes",
     "episodes_from_disk",
     "gaussian_process",
+    "groups",
     "mixture",
     "one_hot_labels",
     "quadratic",

@@ -4,7 +4,7 @@ import dataclasses
 
 import optax
 
-from jaxmeta import losses, tasks
+from jaxmeta import datasets, losses, tasks
 from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.metric import SQUARED_ERROR
 from jaxmeta.experiments.parts import Samples
@@ -14,9 +14,13 @@ class _Regression(Domain):
     """One value for each point."""
 
     metric = SQUARED_ERROR
-    n_outputs = 1
     loss_fn = staticmethod(optax.squared_error)
     score = staticmethod(losses.squared_error)
+
+    @property
+    def n_outputs(self) -> int:
+        """Values of a point."""
+        return 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,57 @@ class Sinusoid(_Regression):
         }
         meta_train = tasks.sinusoid(k_shot=self.k_shot, q_queries=self.q_queries)
         return Samples(meta_train, next(iter(meta_test.values())), meta_test)
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression(_Regression):
+    """Regression on a table of your own, whose groups are the tasks."""
+
+    table: str | datasets.Table = "csv:table.csv"
+    """The table: csv:PATH, a file with a line of names; from Python also a `Table` of arrays."""
+    group: str = "group"
+    """Name of the column that says the group of a row. Each group is a task."""
+    target: str = "y"
+    """Name of the column to predict. All further columns are inputs."""
+    split_seed: int = 0
+    """Seed by which groups are drawn: a fifth for meta_val, a fifth for meta_test."""
+    k_shot: int = 5
+    """Support rows in training."""
+    q_queries: int = 5
+    """Query rows in training."""
+    test_k_shot: int = 5
+    """Support rows at test."""
+    test_q_queries: int = 5
+    """Query rows at test."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns to predict."""
+        return 1 if isinstance(self.table, str) else self.table.y.shape[-1]
+
+    def load(self) -> datasets.Table:
+        """The whole table.
+
+        Raises:
+          ValueError: `table` is of no known kind, or the file does not have what it should.
+          FileNotFoundError: the file is not there.
+        """
+        if not isinstance(self.table, str):
+            return self.table
+        kind, _, path = self.table.partition(":")
+        if kind != "csv" or not path:
+            raise ValueError(f"table must be csv:PATH or a Table of arrays, got {self.table!r}.")
+        return datasets.from_csv(path, group=self.group, target=self.target)
+
+    def samples(self) -> Samples:
+        """Groups of the table, none of which is in two splits."""
+        train, val, test = self.load().split(self.split_seed)
+        meta_val, meta_test = (
+            tasks.groups(part, k_shot=self.test_k_shot, q_queries=self.test_q_queries)
+            for part in (val, test)
+        )
+        meta_train = tasks.groups(train, k_shot=self.k_shot, q_queries=self.q_queries)
+        return Samples(meta_train, meta_val, {f"{self.test_k_shot}-shot": meta_test})
 
 
 @dataclasses.dataclass(frozen=True)
