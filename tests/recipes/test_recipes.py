@@ -157,7 +157,9 @@ def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
         runs.train("sinusoid-maml", other, tmp_path, resume=True)
     with pytest.raises(ValueError, match="already holds a run of 40 steps"):
         runs.train("sinusoid-maml", recipe, tmp_path)
-    reworded = dataclasses.replace(recipe, paper="a", published="b", changes="c")
+    reworded = dataclasses.replace(
+        recipe, provenance=experiments.Provenance("a", experiments.Published.of("b"), "c")
+    )
     runs.train("sinusoid-maml", reworded, tmp_path, resume=True)
     assert runs.read_config(tmp_path) == ("sinusoid-maml", recipe)
 
