@@ -85,8 +85,8 @@ def ridge_values() -> Learner:
         x, y, is_valid = net.apply({}, rows.x), rows.y, rows.is_valid
         counts = jnp.maximum(jnp.sum(is_valid), 1)
         mean, offset = jnp.sum(x, axis=0) / counts, jnp.sum(y, axis=0) / counts
-        x = jnp.where(is_valid[:, None], x - mean, 0)
-        y = jnp.where(is_valid[:, None], y - offset, 0)
+        x = jnp.where(is_valid[:, None], x - mean[None], 0)
+        y = jnp.where(is_valid[:, None], y - offset[None], 0)
         # Through the eigenvectors of X X' every regulariser costs a product.
         values, vectors = jnp.linalg.eigh(x @ x.T)
         values = jnp.maximum(values, 0)
@@ -98,7 +98,7 @@ def ridge_values() -> Learner:
             return vectors @ (turned / (values + lam)[:, None])
 
         def left_out(lam):
-            inverse = jnp.sum(jnp.square(vectors) / (values + lam), axis=1)
+            inverse = jnp.sum(jnp.square(vectors) / (values + lam)[None], axis=1)
             errors = coefficients(lam) / inverse[:, None]
             return jnp.sum(jnp.where(is_valid[:, None], jnp.square(errors), 0))
 
@@ -107,7 +107,8 @@ def ridge_values() -> Learner:
 
     def predict(params, adapted, x):
         del params
-        return (net.apply({}, x) - adapted.mean) @ adapted.weights + adapted.offset
+        centred = net.apply({}, x) - adapted.mean[None]
+        return centred @ adapted.weights + adapted.offset[None]
 
     return Learner(init, adapt, predict, query_loss(adapt, predict, optax.squared_error))
 

@@ -295,5 +295,5 @@ def presentations(examples: Examples) -> jax.Array:
       [1, 1, 2]
     """
     counts = is_labelled(examples)
-    is_same = jnp.all(examples.y[:, None] == examples.y, axis=-1) & counts
+    is_same = jnp.all(examples.y[:, None] == examples.y[None], axis=-1) & counts[None]
     return jnp.where(counts, jnp.sum(jnp.tril(is_same), axis=1), 0)

@@ -35,6 +35,13 @@ def x64():
 
 
 @pytest.fixture
+def strict_ranks():
+    """`[M, N] + [N]` is refused: it has to say along which axis, as in `+ bias[None]`."""
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture
 def optimised():
     """Programs as users get them: for what optimisation may break, or is to achieve."""
     jax.config.update("jax_disable_most_optimizations", False)

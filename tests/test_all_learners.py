@@ -23,6 +23,7 @@ from jaxmeta.learners.metric import (
 )
 from jaxmeta.training import init_state, make_step
 
+pytestmark = pytest.mark.usefixtures("strict_ranks")
 N_WAY, K_SHOT, Q_QUERIES, SIZE = 3, 2, 2, 5
 
 

@@ -49,6 +49,10 @@ def test(run_dir, **settings):
     for row, meaning in rows.items():
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
+    if "log_loss" in (trained := results.get("inductive", {})):
+        error, loss = 100 * trained["calibration_error"], trained["log_loss"]
+        probabilities = f"calibration error {error:.2f} %, log-loss {loss:.3f} nats"
+        print(f"  {'probabilities':28} {probabilities}  (each query by itself)")
     print(f"  {'published':28} {results['published']}  ({results['paper']})")
     metric = experiments.METRICS[results["metric"]]
     for row in ("given_context", "expected_reward"):

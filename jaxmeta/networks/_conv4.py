@@ -59,7 +59,7 @@ class _Block(nn.Module):
         if film is None:
             # ReLU and maximum commute; after the pooling it has a quarter of the work.
             return nn.relu(BatchNorm(name="norm", pool=None if self.strided else max_pool)(x))
-        gamma, beta = jnp.split(film, 2)
+        gamma, beta = (part[None, None, None] for part in jnp.split(film, 2))
         x = nn.relu(gamma * BatchNorm(name="norm")(x) + beta)
         return x if self.strided else max_pool(x)
 

@@ -33,7 +33,7 @@ class DenseBlock(nn.Module):
         before, now = jnp.split(kernel, 2)
 
         def gated(x, earlier):
-            f, g = jnp.split(x @ now + earlier @ before + bias, 2, axis=-1)
+            f, g = jnp.split(x @ now + earlier @ before + bias[None], 2, axis=-1)
             return jnp.concatenate([x, jnp.tanh(f) * jax.nn.sigmoid(g)], axis=-1)
 
         steps = len(x)
@@ -86,7 +86,7 @@ class CausalAttention(nn.Module):
         k, v = keys(x), values(x)
         may_see = jnp.tril(jnp.ones((len(x),) * 2, bool))
         if is_valid is not None:
-            may_see = may_see & (is_valid | jnp.eye(len(x), dtype=bool))
+            may_see = may_see & (is_valid[None] | jnp.eye(len(x), dtype=bool))
         logits = jnp.where(may_see, scale * queries(x) @ k.T, -jnp.inf)
         outputs = jnp.concatenate([x, jax.nn.softmax(logits) @ v], axis=-1)
         if last is None:

@@ -46,15 +46,20 @@ class BatchNorm(nn.Module):
         # One multiplication and one addition per pixel: cheap, and so are its derivatives.
         factor = scale * jax.lax.rsqrt(variance + self.epsilon)
         if self.pool is not None:
-            sign = jnp.where(factor < 0, -1.0, 1.0).astype(x.dtype)
+            sign = _beside(jnp.where(factor < 0, -1.0, 1.0).astype(x.dtype), x)
             x = sign * self.pool(sign * x)
-        return x * factor + (bias - mean * factor)
+        return x * _beside(factor, x) + _beside(bias - mean * factor, x)
+
+
+def _beside(channels, x):
+    """`[C]` with an axis of one for every other axis of `x` `[M, ..., C]`."""
+    return channels.reshape(*[1] * (x.ndim - 1), -1)
 
 
 def _moments(x, is_valid):
     mean = _mean(x, is_valid)
     centre = jax.lax.stop_gradient(mean)
-    return mean, _mean(jnp.square(x - centre), is_valid) - jnp.square(mean - centre)
+    return mean, _mean(jnp.square(x - _beside(centre, x)), is_valid) - jnp.square(mean - centre)
 
 
 def _mean(x, is_valid):

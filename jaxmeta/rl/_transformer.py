@@ -51,10 +51,10 @@ class CausalTransformer(nn.Module):
         """
         now = jnp.arange(len(tokens), dtype=jnp.int32) + (0 if cache is None else cache.time)
         there = now if cache is None else jnp.arange(cache.keys.shape[1])
-        back = now[:, None] - there
+        back = now[:, None] - there[None]
         mask = (back >= 0) & (self.context is None or back < self.context)
         if is_valid is not None:
-            mask &= is_valid
+            mask &= is_valid[None]
         observed = self.is_mutable_collection("intermediates") and not self.is_initializing()
         x = nn.Dense(self.width, name="embed")(tokens)
         all_keys, all_values = [], []
@@ -92,7 +92,7 @@ def _written(kept, rows, time):
 def _rotated(rows, time):
     """Turns pairs of columns of `[T, heads, D]` by angles in proportion to the time."""
     half = rows.shape[-1] // 2
-    angles = time[:, None] * PERIOD ** (-jnp.arange(half) / half)
+    angles = time[:, None] * PERIOD ** (-jnp.arange(half) / half)[None]
     sine, cosine = (f(angles)[:, None].astype(rows.dtype) for f in (jnp.sin, jnp.cos))
     a, b = rows[..., :half], rows[..., half:]
     return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)

@@ -104,7 +104,7 @@ def draw_rows(pool: Pool, key: jax.Array, chosen: jax.Array, number: int) -> jax
     A class of fewer rows gives all of them first; what stands behind is of other classes.
     """
     scores = jax.random.uniform(key, (len(chosen), pool.largest))
-    scores = jnp.where(jnp.arange(pool.largest) < pool.counts[chosen, None], scores, -1.0)
+    scores = jnp.where(jnp.arange(pool.largest)[None] < pool.counts[chosen, None], scores, -1.0)
     return pool.starts[chosen, None] + jax.lax.top_k(scores, number)[1]
 
 

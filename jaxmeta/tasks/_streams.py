@@ -39,7 +39,7 @@ def string_labels(key: jax.Array, n_way: int) -> jax.Array:
       ((3, 25), [5.0, 5.0, 5.0])
     """
     strings = jax.random.choice(key, N_LETTERS**STRING_LENGTH, (n_way,), replace=False)
-    letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH) % N_LETTERS
+    letters = strings[:, None] // N_LETTERS ** jnp.arange(STRING_LENGTH)[None] % N_LETTERS
     return jax.nn.one_hot(letters, N_LETTERS).reshape(n_way, -1)
 
 

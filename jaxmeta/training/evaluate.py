@@ -57,8 +57,8 @@ def evaluate(
         `rl.acting()` or `rl.likelihood()`.
       episodes_at_once: episodes batched together by `vmap`; None: as many as the score says.
       ci: the 95% interval. "normal": 1.96 standard errors each way. "bootstrap": percentiles of the
-        mean over 10 000 resamples of the episodes, the same resamples in every call; a second or
-        two for 10 000 episodes, on the host.
+        mean over 10 000 resamples of the episodes, the same resamples in every call; some
+        seconds for 10 000 episodes, on the host.
 
     Raises:
       ValueError: `n_episodes` or `episodes_at_once` is below 1, `metric` does not give a scalar,

@@ -1,6 +1,7 @@
 """Where a number that is not finite comes from: the step, the task, the operation."""
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 
 from jaxmeta.episodes import Loaded, Sample
-from jaxmeta.learner import Trainable
+from jaxmeta.learner import Episode, Key, Params, Trainable
 from jaxmeta.losses import wide
 from jaxmeta.training.step import global_norm, task_keys
 from jaxmeta.training.tracing import jit_passing_constants
@@ -38,14 +39,14 @@ def look_at_tasks(
 ) -> TaskNumbers:
     """Loss and meta-gradient of each task of a step by itself; key as for the step."""
 
-    sample = _of_step(sample, step, meta_batch_size)
+    draw = _of_step(sample, step, meta_batch_size)
 
-    def one(params, i):
-        value_and_grad = jax.value_and_grad(_task_loss(learner, sample, key, step, i))
+    def one(params: Params, i: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value_and_grad = jax.value_and_grad(_task_loss(learner, draw, key, step, i))
         loss, grads = value_and_grad(params)
         return wide(loss), global_norm(grads)
 
-    def all_tasks(params):
+    def all_tasks(params: Params) -> tuple[jax.Array, jax.Array]:
         return jax.lax.map(lambda i: one(params, i), jnp.arange(meta_batch_size))
 
     return TaskNumbers(*map(np.asarray, jit_passing_constants(all_tasks)(params)))
@@ -75,15 +76,15 @@ def first_bad_operation(
     return None
 
 
-def _task_loss(learner, sample, key, step, i):
-    def task_loss(params):
+def _task_loss(learner: Trainable, sample: Callable, key: Key, step: int, i: Any) -> Callable:
+    def task_loss(params: Params) -> jax.Array:
         key_episode, key_learner = task_keys(key, step, i)
         return learner.loss(params, key_learner, sample(key_episode, i))[0]
 
     return task_loss
 
 
-def _of_step(sample, step, meta_batch_size):
+def _of_step(sample: Sample, step: int, meta_batch_size: int) -> Callable[[Key, Any], Episode]:
     """`(key, i) -> Episode` of task i of a step."""
     if not isinstance(sample, Loaded):
         return lambda key, i: sample(key)
@@ -93,7 +94,7 @@ def _of_step(sample, step, meta_batch_size):
     return lambda key, i: sample.prepare(jax.tree.map(lambda leaf: leaf[i], episodes))
 
 
-def _line(error):
+def _line(error: Exception) -> str:
     """The innermost line that is not JAX's own."""
     libraries = [str(Path(str(module.__file__)).parent) for module in (jax, optax)]
     frames = [

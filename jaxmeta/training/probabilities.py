@@ -8,7 +8,8 @@ import numpy as np
 import optax
 
 from jaxmeta.learner import Examples
-from jaxmeta.losses import calibration_gaps, is_labelled, wide
+from jaxmeta.losses import calibration_gaps, wide
+from jaxmeta.support import is_labelled
 from jaxmeta.training.intervals import is_traced
 
 

@@ -16,7 +16,7 @@ from jaxmeta.checks import at_least
 from jaxmeta.doors import check_learner
 from jaxmeta.learner import Examples, check_classes, check_episode, check_stream
 from jaxmeta.losses import accuracy, wide
-from jaxmeta.padding import zeroed
+from jaxmeta.support import zeroed
 from jaxmeta.training.intervals import Estimator, is_traced
 from jaxmeta.training.probabilities import Pooled, calibration_and_log_loss, pooled
 from jaxmeta.transforms import one_query_at_a_time

@@ -1,11 +1,14 @@
 """Tasks shared among devices; parameters replicated."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
+
+from jaxmeta.learner import Params
 
 
 def over_devices(summed: Callable, devices: int) -> Callable:
@@ -20,7 +23,7 @@ def over_devices(summed: Callable, devices: int) -> Callable:
     ]
     mesh = Mesh(np.array(of_all).ravel(), ("tasks",))
 
-    def on_each(params, keys):
+    def on_each(params: Params, keys: jax.Array) -> Any:
         return jax.lax.psum(summed(params, keys), "tasks")
 
     # Not check_vma=True: it sums gradients with respect to replicated parameters over the mesh, the

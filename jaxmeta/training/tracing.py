@@ -25,9 +25,9 @@ def jit_passing_constants(
     plain = jax.jit(function)
     # What a trace depends on beside the arguments: JAX's settings and contexts. One jaxpr for each.
     settings = jax.jit(lambda: None)
-    programs = {}
+    programs: dict[Any, Callable] = {}
 
-    def call(*args):
+    def call(*args: Any) -> Any:
         leaves, structure = jax.tree.flatten(args)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             return plain(*args)
@@ -41,14 +41,16 @@ def jit_passing_constants(
     return call
 
 
-def _program(traced, n_leaves, donate_argnums):
+def _program(
+    traced: Any, n_leaves: int, donate_argnums: int | tuple[int, ...]
+) -> Callable[..., Any] | None:
     """The trace as a function whose constants are arguments; None where it cannot be kept."""
     closed, structure = traced.jaxpr, jax.tree.structure(traced.out_info)
     if len(closed.jaxpr.invars) > n_leaves:
         return None  # It closes over values of a trace that is going on around it.
     evaluate = jax.extend.core.jaxpr_as_fun
 
-    def run(consts, *args):
+    def run(consts: list, *args: Any) -> Any:
         outputs = evaluate(jax.extend.core.ClosedJaxpr(closed.jaxpr, consts))(
             *jax.tree.leaves(args)
         )

@@ -33,7 +33,7 @@ def test_every_recipe_is_there():
         for name in sorted(EXPECTED)
     ],
 )
-def test_a_recipe_builds_what_it_built(name, small_images):
+def test_a_recipe_builds_what_it_built(name, small_images, strict_ranks):
     found = golden.summary(*golden.measure(name))
     expected = dict(EXPECTED[name])
     if (loss := expected.pop("loss")) is not None:

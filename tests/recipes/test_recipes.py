@@ -216,10 +216,17 @@ def short_images(name):
     )
 
 
-def test_a_metric_run_at_another_setting_and_in_a_picture(tmp_path, small_images):
+def test_a_metric_run_at_another_setting_and_in_a_picture(
+    tmp_path, small_images, capsys, monkeypatch
+):
     name = "omniglot-matching-5w1s"
     runs.train(name, short_images(name), tmp_path)
-    runs.evaluate_run(tmp_path)
+    monkeypatch.setattr(experiments, "use_all_cores", lambda: None)  # JAX has started already.
+    cli.main(["evaluate", str(tmp_path)])
+    found = json.loads((tmp_path / "evaluation.json").read_text())["inductive"]
+    error, log_loss = 100 * found["calibration_error"], found["log_loss"]
+    expected = f"calibration error {error:.2f} %, log-loss {log_loss:.3f} nats"
+    assert expected in capsys.readouterr().out
     results = runs.evaluate_run(tmp_path, n_way=20, k_shot=5, known=recipes.ALL)
     assert json.loads((tmp_path / "evaluation-20w5s.json").read_text()) == results
     assert results["setting"] == "20-way 5-shot" and "adaptation" not in results

@@ -237,7 +237,7 @@ def hypertransformer(
                 f"queries must have the size of the support images: their last maps {x.shape[1:]} "
                 f"have {flat.shape[1]} numbers, the generated head takes {len(adapted.head)}."
             )
-        return flat @ adapted.head + adapted.bias
+        return flat @ adapted.head + adapted.bias[None]
 
     def loss(params: Params, key: Key, episode: Episode) -> tuple[jax.Array, Outputs]:
         support = drop(key, episode.support, drop_labelled, drop_unlabelled)
@@ -335,7 +335,7 @@ class _Convolution(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.xavier_uniform(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return conv(x, kernel, strides=self.strides, padding=self.padding) + bias
+        return conv(x, kernel, strides=self.strides, padding=self.padding) + bias[None, None, None]
 
 
 class Generator(nn.Module):

@@ -102,7 +102,7 @@ def lrua(
         keys, alpha = keys_of(numbers), jax.nn.sigmoid(numbers[heads * width :])[:, None]
         least_used = jax.lax.top_k(-state.usage, heads)[1]
         w_lu = jnp.zeros_like(state.usage).at[least_used].set(1)
-        w_w = alpha * state.read + (1 - alpha) * w_lu
+        w_w = alpha * state.read + (1 - alpha) * w_lu[None]
         memory = state.memory.at[least_used[0]].set(0) + w_w.T @ keys
         addressed = state.memory if address_before_write else memory
         w_r = weights(keys, addressed)
@@ -202,5 +202,5 @@ def cosines(keys: jax.Array, memory: jax.Array) -> jax.Array:
         wide = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
         return jax.lax.rsqrt(jnp.sum(jnp.square(wide), axis=1) + SMALLEST_SQUARE)
 
-    products = (keys @ memory.T) * inverse_norms(keys)[:, None] * inverse_norms(memory)
+    products = (keys @ memory.T) * inverse_norms(keys)[:, None] * inverse_norms(memory)[None]
     return products.astype(jnp.result_type(keys, memory))

@@ -51,7 +51,7 @@ def lstm(size: int = 200) -> Controller:
         return (jnp.zeros(size, params["bias"].dtype),) * 2
 
     def project(params: Params, inputs: jax.Array) -> jax.Array:
-        return inputs @ params["inputs"] + params["bias"]
+        return inputs @ params["inputs"] + params["bias"][None]
 
     def step(
         params: Params, state: Any, projected: jax.Array, read: jax.Array
@@ -83,7 +83,7 @@ def feed_forward(size: int = 200) -> Controller:
         return ()
 
     def project(params: Params, inputs: jax.Array) -> jax.Array:
-        return inputs @ params["inputs"] + params["bias"]
+        return inputs @ params["inputs"] + params["bias"][None]
 
     def step(
         params: Params, state: Any, projected: jax.Array, read: jax.Array

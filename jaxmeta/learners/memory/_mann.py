@@ -162,7 +162,7 @@ def _machine(embed: Net | None, controller: Controller, memory: Memory) -> _Mach
 
     def outputs_of(params: Params, h: jax.Array, read: jax.Array) -> jax.Array:
         kernel, bias = params["output"]["kernel"], params["output"]["bias"]
-        return jnp.concatenate([h, read], axis=-1) @ kernel + bias
+        return jnp.concatenate([h, read], axis=-1) @ kernel + bias[None]
 
     def run(
         params: Params, state: Written, examples: Examples
@@ -265,8 +265,8 @@ def _label_of_nearest(x: jax.Array, seen: Support, may_see: jax.Array) -> jax.Ar
     x, others = _flat(x), _flat(seen.x)
     if len(others) == 0:
         return jnp.zeros((len(x), seen.y.shape[1]))
-    squared = jnp.sum(others**2, axis=1) - 2 * x @ others.T  # less |x|^2, which all share
-    may_see = may_see & seen.is_valid
+    squared = jnp.sum(others**2, axis=1)[None] - 2 * x @ others.T  # less |x|^2, which all share
+    may_see = may_see & seen.is_valid[None]
     nearest = jnp.argmin(jnp.where(may_see, squared, jnp.inf), axis=1)
     return jnp.where(may_see.any(axis=1)[:, None], seen.y[nearest], 0)
 

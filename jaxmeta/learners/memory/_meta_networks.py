@@ -143,7 +143,8 @@ def _meta_networks(
             z = params[_kind(grad)]
             h = preprocess(grad)
             for layer in ("first", "second"):
-                h = nn.relu(h @ z[layer]["kernel"] + z[layer]["bias"])
+                bias = jnp.expand_dims(z[layer]["bias"], range(h.ndim - 1))
+                h = nn.relu(h @ z[layer]["kernel"] + bias)
             return h @ z["out"]["kernel"] + z["out"]["bias"]
 
         return {name: one(grad) for name, grad in grads.items()}
@@ -218,7 +219,7 @@ def _meta_networks(
 def _groups(key: Key, counts: jax.Array) -> jax.Array:
     """Weights `[T, S]` that average each of T groups of the rows that count, drawn at random."""
     rank = jnp.argsort(jax.random.permutation(key, len(counts)))
-    belongs = (rank % N_GRADIENTS == jnp.arange(N_GRADIENTS)[:, None]) & counts
+    belongs = (rank[None] % N_GRADIENTS == jnp.arange(N_GRADIENTS)[:, None]) & counts[None]
     return belongs / jnp.maximum(belongs.sum(1, keepdims=True), 1)
 
 

@@ -9,7 +9,7 @@ def squared_euclidean(x: jax.Array, centres: jax.Array) -> jax.Array:
 
     By differences: expanding the square would cancel the digits of near points.
     """
-    return jnp.sum(jnp.square(x[:, None] - centres), axis=-1)
+    return jnp.sum(jnp.square(x[:, None] - centres[None]), axis=-1)
 
 
 def cosine(x: jax.Array, centres: jax.Array) -> jax.Array:

@@ -12,5 +12,5 @@ def log_means(logs: jax.Array, weights: jax.Array) -> jax.Array:
     Very small where a column of the weights is zero; finite always, and so is its derivative.
     """
     is_term = weights > 0
-    terms = logs[:, :, None] + jnp.log(jnp.where(is_term, weights, 1))
+    terms = logs[:, :, None] + jnp.log(jnp.where(is_term, weights, 1))[None]
     return jax.nn.logsumexp(among(terms, is_term), axis=1)

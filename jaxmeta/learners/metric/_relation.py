@@ -78,7 +78,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
         embedded, of_embed = embed.observe(params.embed, support)
         rows = class_support(support)
         sums = _class_sums(embedded, rows.y)
-        pairs = (rows.is_labelled[:, None] & rows.is_present).ravel()
+        pairs = (rows.is_labelled[:, None] & rows.is_present[None]).ravel()
         _, of_compare = head.observe(params.compare, Examples(embedded, rows.y), sums, pairs)
         return ClassMaps(sums, rows.is_present, RelationParams(of_embed, of_compare))
 
@@ -95,7 +95,7 @@ def relation(embed: NetLike, compare: Any = None) -> Learner:
         outputs = predict(params, adapted, episode.query.x)
         check_outputs(outputs, episode.query.y)
         errors = jnp.square(jax.nn.sigmoid(outputs) - episode.query.y)
-        is_counted = is_labelled(episode.query)[:, None] & adapted.is_present
+        is_counted = is_labelled(episode.query)[:, None] & adapted.is_present[None]
         return masked_mean(errors, is_counted), outputs
 
     return ignoring_padding(Learner(init, adapt, predict, loss))

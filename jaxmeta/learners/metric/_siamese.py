@@ -84,7 +84,7 @@ def siamese(embed: NetLike) -> Learner:
     def pair_scores(params: Params, adapted: Adapted, x: jax.Array) -> jax.Array:
         """Log-odds `[M, S]` that each query and each support row are of one class."""
         embedded = embed.apply(embed.under(params.embed, adapted.statistics), x)
-        scores: Any = head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded))
+        scores: Any = head.apply(params.head, jnp.abs(embedded[:, None] - adapted.embedded[None]))
         return scores[..., 0]
 
     def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
@@ -98,7 +98,7 @@ def siamese(embed: NetLike) -> Learner:
         check_outputs(outputs, query.y)
         is_twin = query.y @ adapted.labels.T
         losses = optax.sigmoid_binary_cross_entropy(scores, is_twin)
-        counts = is_labelled(query)[:, None] & (jnp.sum(adapted.labels, axis=1) > 0)
+        counts = is_labelled(query)[:, None] & (jnp.sum(adapted.labels, axis=1) > 0)[None]
         equal, unequal = (masked_mean(losses, counts & (is_twin == same)) for same in (1, 0))
         return (equal + unequal) / 2, outputs
 
@@ -113,6 +113,6 @@ def _class_scores(scores: jax.Array, labels: jax.Array) -> jax.Array:
     """Log-odds `[M, N]` of the mean probability over each class's rows, from `[M, S]`."""
     counts = jnp.sum(labels, axis=0)
     present = counts > 0
-    means = labels / jnp.where(present, counts, 1)  # [S, N]
+    means = labels / jnp.where(present, counts, 1)[None]  # [S, N]
     twin, stranger = (log_means(jax.nn.log_sigmoid(part), means) for part in (scores, -scores))
     return among(twin - stranger, present)
