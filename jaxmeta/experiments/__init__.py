@@ -10,6 +10,7 @@ from jaxmeta.experiments.nets import Net
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.experiments.parts import Built, Samples, Work
 from jaxmeta.experiments.protocol import Protocol
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Net",
     "Outer",
     "Protocol",
+    "Provenance",
+    "Published",
     "Recipe",
     "Samples",
     "Work",

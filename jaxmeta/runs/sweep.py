@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, get_type_hints
 
 from jaxmeta.experiments.codec import decode
 from jaxmeta.experiments.recipe import Recipe
-from jaxmeta.runs.run import TEXTS
 
 SEED = "outer.seed"
+KNOWN = "provenance"  # of the paper, and no setting
 _WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -110,8 +110,8 @@ def _value(word):
 def _field(config, name, path):
     """The name of a field, if it is one that can be set."""
     fields = [field.name for field in dataclasses.fields(config)] if _is_config(config) else []
-    if name not in fields or name in TEXTS:
-        there = ", ".join(field for field in fields if field not in TEXTS) or "none"
+    if name not in fields or name == KNOWN:
+        there = ", ".join(field for field in fields if field != KNOWN) or "none"
         raise ValueError(f"{path} is no field: there is no {name!r}; the fields there are {there}.")
     return name
 
