@@ -50,6 +50,7 @@ from jaxmeta.experiments.nets import (
     SigmoidUnits,
 )
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance
 
 Agents = Rl2 | MamlRl | DecisionPretrained | AlgorithmDistillation | OnlineDecisionTransformer
 
@@ -62,12 +63,8 @@ class Recipe:
     `jaxmeta.experiments.parts` ask; fields of frozen dataclasses are then flags like any other.
     """
 
-    paper: str = "none"
-    """paper and setting"""
-    published: str = "none"
-    """the number to reach; "none" where there is none"""
-    changes: str = "none"
-    """what this recipe changes against the paper"""
+    provenance: Provenance = dataclasses.field(default_factory=Provenance)
+    """What is known of the paper. It is no setting: the command does not take it."""
     task: (
         Sinusoid
         | Quadratic
@@ -122,6 +119,21 @@ class Recipe:
     """episodes of the meta-test"""
     curve_episodes: int = 200
     """episodes of each point of the adaptation curves"""
+
+    @property
+    def paper(self) -> str:
+        """Paper and setting."""
+        return self.provenance.paper
+
+    @property
+    def published(self) -> str:
+        """The number to reach, in words; "none" where there is none."""
+        return self.provenance.published.text
+
+    @property
+    def changes(self) -> str:
+        """What this recipe changes against the paper."""
+        return self.provenance.changes
 
 
 def check_choices(config: Any) -> None:
