@@ -209,7 +209,7 @@ def calibration_gaps(logits: jax.Array, examples: Examples, *, n_bins: int = 15)
     else:
         confidence = jnp.max(jax.nn.softmax(logits), axis=-1)
     bins = jnp.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
-    belongs = (bins[:, None] == jnp.arange(n_bins)) & is_labelled(examples)[:, None]
+    belongs = (bins[:, None] == jnp.arange(n_bins)[None]) & is_labelled(examples)[:, None]
     return jnp.sum(jnp.where(belongs, (confidence - right)[:, None], 0), axis=0)
 
 

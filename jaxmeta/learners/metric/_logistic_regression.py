@@ -72,7 +72,7 @@ def logistic_regression(*, c: float = 1.0, most_steps: int = 200) -> Learner:
 
         def penalised(head: tuple[jax.Array, jax.Array]) -> jax.Array:
             weights, bias = head
-            logits = among(x @ weights + bias, rows.is_present)
+            logits = among(x @ weights + bias[None], rows.is_present)
             losses = optax.softmax_cross_entropy(logits, wide(rows.y))
             losses = jnp.where(rows.is_labelled, losses, 0)
             return jnp.sum(losses) + jnp.sum(jnp.square(weights)) / (2 * c)
@@ -84,7 +84,7 @@ def logistic_regression(*, c: float = 1.0, most_steps: int = 200) -> Learner:
 
     def predict(params: Params, adapted: Adapted, x: jax.Array) -> Outputs:
         del params
-        return among(unit(x) @ adapted.weights + adapted.bias, adapted.is_present)
+        return among(unit(x) @ adapted.weights + adapted.bias[None], adapted.is_present)
 
     loss = query_loss(adapt, predict, optax.softmax_cross_entropy)
     return ignoring_padding(Learner(init, adapt, predict, loss))

@@ -106,7 +106,7 @@ def whole_classification(
         del key
         batch = episode.query._replace(is_valid=is_labelled(episode.query))
         embedded, statistics = embed.observe(params.embed, batch)
-        logits = embedded @ params.kernel + params.bias
+        logits = embedded @ params.kernel + params.bias[None]
         # The derivative is the way from this batch's statistics to the averages; the value is zero.
         way = jax.tree.map(
             lambda old, new: jnp.sum(wide(old) * wide(jax.lax.stop_gradient(old - new))),
