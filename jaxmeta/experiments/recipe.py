@@ -8,7 +8,7 @@ from jaxmeta.experiments.codec import field_names, hints_of, is_config
 from jaxmeta.experiments.domains.elsewhere import Environments
 from jaxmeta.experiments.domains.environments import Worlds
 from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Regression, Sinusoid
+from jaxmeta.experiments.domains.regression import Regressions
 from jaxmeta.experiments.domains.streams import Streams
 from jaxmeta.experiments.methods.gradient import (
     Anil,
@@ -65,17 +65,7 @@ class Recipe:
 
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
     """What is known of the paper. It is no setting: the command does not take it."""
-    task: (
-        Sinusoid
-        | Quadratic
-        | GaussianProcess
-        | Regression
-        | Images
-        | Streams
-        | Worlds
-        | Environments
-        | Any
-    )
+    task: Regressions | Images | Streams | Worlds | Environments | Any
     net: (
         Mlp
         | Linear

@@ -126,3 +126,6 @@ class GaussianProcess(_Regression):
         shots = (self.least_k_shot, self.most_k_shot)
         sample = tasks.gaussian_process(k_shot=shots, q_queries=self.q_queries)
         return Samples(sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample})
+
+
+Regressions = Sinusoid | Regression | Quadratic | GaussianProcess
