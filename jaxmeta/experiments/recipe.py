@@ -106,9 +106,9 @@ class Recipe:
     )
     outer: Outer = dataclasses.field(default_factory=Outer)
     test_episodes: int = 600
-    """episodes of the meta-test"""
+    """Episodes of the meta-test."""
     curve_episodes: int = 200
-    """episodes of each point of the adaptation curves"""
+    """Episodes of each point of the adaptation curves."""
 
     @property
     def paper(self) -> str:
