@@ -81,6 +81,11 @@ def main():
                 largest_difference(one.folder, other.folder)
                 for one, other in zip(together, alone, strict=True)
             ]
+        write(arguments, times, differences)  # After each round, as one takes minutes.
+
+
+def write(arguments, times, differences):
+    """The result of the rounds so far."""
     medians = {way: statistics.median(values) for way, values in times.items()}
     content = {
         "command": f"python benchmarks/sweep.py --steps {arguments.steps}",

@@ -48,10 +48,11 @@ def check_fits(recipe: Recipe, experiment: Experiment) -> None:
             f"{type(net).__name__} does not take the inputs of {type(domain).__name__}, which have "
             f"the shape {list(asked.x.shape[1:])}: {first}"
         ) from error
-    if getattr(outputs, "shape", None) != asked.y.shape:
+    found = getattr(outputs, "shape", asked.y.shape)  # A learner may report something else.
+    if found != asked.y.shape:
         raise ValueError(
             f"{type(net).__name__} must give {list(asked.y.shape)} outputs, the shape of the "
-            f"labels, for {type(domain).__name__}, got {list(outputs.shape)}."
+            f"labels, for {type(domain).__name__}, got {list(found)}."
         )
 
 

@@ -8,7 +8,7 @@ from jaxmeta.experiments.codec import field_names, hints_of, is_config
 from jaxmeta.experiments.domains.elsewhere import Environments
 from jaxmeta.experiments.domains.environments import Worlds
 from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Regression, Sinusoid
+from jaxmeta.experiments.domains.regression import Regressions
 from jaxmeta.experiments.domains.streams import Streams
 from jaxmeta.experiments.methods.gradient import (
     Anil,
@@ -65,17 +65,7 @@ class Recipe:
 
     provenance: Provenance = dataclasses.field(default_factory=Provenance)
     """What is known of the paper. It is no setting: the command does not take it."""
-    task: (
-        Sinusoid
-        | Quadratic
-        | GaussianProcess
-        | Regression
-        | Images
-        | Streams
-        | Worlds
-        | Environments
-        | Any
-    )
+    task: Regressions | Images | Streams | Worlds | Environments | Any
     net: (
         Mlp
         | Linear
@@ -116,9 +106,9 @@ class Recipe:
     )
     outer: Outer = dataclasses.field(default_factory=Outer)
     test_episodes: int = 600
-    """episodes of the meta-test"""
+    """Episodes of the meta-test."""
     curve_episodes: int = 200
-    """episodes of each point of the adaptation curves"""
+    """Episodes of each point of the adaptation curves."""
 
     @property
     def paper(self) -> str:

@@ -42,13 +42,13 @@ class Sinusoid(_Regression):
     training_fields: ClassVar = ("k_shot", "q_queries")
 
     k_shot: int = 10
-    """support points in training"""
+    """Support points in training."""
     q_queries: int = 10
-    """query points in training"""
+    """Query points in training."""
     test_k_shot: int = 5
-    """support points at test"""
+    """Support points at test."""
     test_q_queries: int = 100
-    """query points at test"""
+    """Query points at test."""
 
     def samples(self) -> Samples:
         """Sinusoids, tested at several shots, the recipe's own first; the same in all splits."""
@@ -64,15 +64,15 @@ class Sinusoid(_Regression):
 class Regression(_Regression):
     """Regression on a table of your own, whose groups are the tasks."""
 
+    protocol_fields: ClassVar = Sinusoid.protocol_fields
+    training_fields: ClassVar = Sinusoid.training_fields
+
     table: str | datasets.Table = "csv:table.csv"
     """The table: csv:PATH, a file with a line of names; from Python also a `Table` of arrays."""
     group: str = "group"
     """Name of the column that says the group of a row. Each group is a task."""
     target: str = "y"
     """Name of the column to predict. All further columns are inputs."""
-    protocol_fields: ClassVar = Sinusoid.protocol_fields
-    training_fields: ClassVar = Sinusoid.training_fields
-
     split_seed: int = 0
     """Seed by which groups are drawn: a fifth for meta_val, a fifth for meta_test."""
     k_shot: int = 5
@@ -125,7 +125,7 @@ class Quadratic(_Regression):
     """Least squares in a few unknowns."""
 
     dimension: int = 10
-    """unknowns, and equations"""
+    """Unknowns of a problem, which has as many equations."""
 
     def samples(self) -> Samples:
         """Random problems, the same in all splits."""
@@ -144,11 +144,11 @@ class GaussianProcess(_Regression):
     }
 
     least_k_shot: int = 3
-    """fewest support points"""
+    """Fewest support points of a task."""
     most_k_shot: int = 10
-    """most support points"""
+    """Most support points of a task."""
     q_queries: int = 50
-    """query points"""
+    """Query points of a task."""
 
     def samples(self) -> Samples:
         """Random curves, the same in all splits."""
@@ -156,3 +156,6 @@ class GaussianProcess(_Regression):
         text = f"{shots[0]} to {shots[1]}" if shots[0] < shots[1] else shots[0]
         sample = tasks.gaussian_process(k_shot=shots, q_queries=self.q_queries)
         return Samples(sample, sample, {f"{text}-shot": sample})
+
+
+Regressions = Sinusoid | Regression | Quadratic | GaussianProcess
