@@ -25,7 +25,7 @@ from jaxmeta.runs.run import versions
 from jaxmeta.runs.sweep import cells
 from jaxmeta.runs.together import train_together
 
-NAME, SEEDS, SWEEP = "sinusoid-maml", (0, 1, 2), ("learner.inner_lr=0.01,0.03",)
+NAME, SEEDS, SWEEP = "sinusoid-maml", (0, 1, 2), ("learner.inner_lr=0.005,0.01",)
 OUT = Path(__file__).parent / "results" / "sweep.json"
 
 
