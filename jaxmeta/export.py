@@ -26,6 +26,7 @@ import safetensors
 import safetensors.numpy
 
 from jaxmeta.learner import Examples, Learner, check_labels
+from jaxmeta.trees import named, unnamed
 
 FORMAT = "jaxmeta artefact 1"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -100,7 +101,7 @@ def write(
     programs = _programs(learner, params, support, support_rows)
     parts = dict(zip(PROGRAMS, (bytes(part.serialize()) for part in programs), strict=True))
     trees = {PARAMS: params} if adapted is None else {PARAMS: params, ADAPTED: adapted}
-    arrays = {name: jax.tree.map(np.asarray, _named(tree)) for name, tree in trees.items()}
+    arrays = {name: jax.tree.map(np.asarray, named(tree)) for name, tree in trees.items()}
     parts |= {name: safetensors.numpy.save(tree) for name, tree in arrays.items()}
     own = {
         "format": FORMAT,
@@ -154,10 +155,9 @@ def _programs(learner, params, support, support_rows):
         return learner.adapt(params, key, Examples(x, y))
 
     shapes = jax.tree.map(_shape, params)
-    in_order = jax.tree.structure(params)
 
-    def named_adapt(named, key_data, x, y):
-        return _named(adapt(_unnamed(named, shapes, in_order), key_data, x, y))
+    def named_adapt(arrays, key_data, x, y):
+        return named(adapt(unnamed(arrays, shapes), key_data, x, y))
 
     scope = jax.export.SymbolicScope()
     (queries,) = jax.export.symbolic_shape("Q", scope=scope)
@@ -167,7 +167,7 @@ def _programs(learner, params, support, support_rows):
     x, y = (jax.ShapeDtypeStruct((rows, *part.shape[1:]), part.dtype) for part in (x, y))
     try:
         adapted = jax.eval_shape(adapt, shapes, _SEED, x, y)
-        exported = _export(named_adapt)(_named(shapes), _SEED, x, y)
+        exported = _export(named_adapt)(named(shapes), _SEED, x, y)
     except Exception as error:  # Whatever an unknown size meets in the code of a learner or net.
         if support_rows is not None:
             raise
@@ -175,15 +175,12 @@ def _programs(learner, params, support, support_rows):
             "adapt does not trace with an open number of support rows "
             f"({str(error).splitlines()[0]}); give support_rows, the one number it is to take."
         ) from error
-    structure = jax.tree.structure(adapted)
 
-    def named_predict(named, named_adapted, x):
-        return learner.predict(
-            _unnamed(named, shapes, in_order), _unnamed(named_adapted, adapted, structure), x
-        )
+    def named_predict(arrays, adapted_arrays, x):
+        return learner.predict(unnamed(arrays, shapes), unnamed(adapted_arrays, adapted), x)
 
     x = jax.ShapeDtypeStruct((queries, *x.shape[1:]), x.dtype)
-    return exported, _export(named_predict)(_named(shapes), _named(adapted), x)
+    return exported, _export(named_predict)(named(shapes), named(adapted), x)
 
 
 def _export(function):
@@ -192,24 +189,6 @@ def _export(function):
 
 def _shape(leaf):
     return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
-
-
-def _names(tree):
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two arrays would have the name {twice!r}; rename one of them.")
-    return names
-
-
-def _named(tree):
-    """The leaves of a tree by the path to each, such as `net/params/head/kernel`."""
-    return dict(zip(_names(tree), jax.tree.leaves(tree), strict=True))
-
-
-def _unnamed(named, like, structure):
-    return jax.tree.unflatten(structure, [named[name] for name in _names(like)])
 
 
 def _digest(content):

@@ -227,7 +227,7 @@ def test_a_program_that_calls_more_than_arithmetic_is_refused(tmp_path):
         return {"c": jax.ffi.ffi_call(target, jax.ShapeDtypeStruct((3,), jnp.float32))(x)}
 
     params, _, _ = setting(ROWS["ridge"])
-    shapes = [{name: export._shape(leaf) for name, leaf in export._named(params).items()}]
+    shapes = [{name: export._shape(leaf) for name, leaf in export.named(params).items()}]
     shapes += [export._SEED, *(jax.ShapeDtypeStruct((6, n), jnp.float32) for n in (SIZE, N_WAY))]
     unsafe = [jax.export.DisabledSafetyCheck.custom_call(target)]
     program = jax.export.export(jax.jit(call), disabled_checks=unsafe)(*shapes)

@@ -77,7 +77,7 @@ FLOORS = [
     {"net"},
     {"batch_statistics", "doors", "support"},
     {"learner"},
-    {"checks"},
+    {"checks", "trees"},
 ]
 
 

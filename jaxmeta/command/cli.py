@@ -19,12 +19,15 @@ usage: jaxmeta COMMAND ...
 Meta-learning experiments from published recipes.
 
   jaxmeta recipes                 the recipes: paper, setting, published number
-  jaxmeta train RECIPE            train, evaluate and draw; any field can be set
+  jaxmeta train RECIPE            train, evaluate and draw; any field can be set; with --seeds
+                                  and --sweep a grid of runs
   jaxmeta train FILE.py:NAME      the same with a recipe of your own; executes the file
   jaxmeta resume RUN              go on with a run that was stopped
-  jaxmeta evaluate RUN            meta-test a run again
+  jaxmeta evaluate RUN            meta-test a run again, by any protocol
+  jaxmeta compare RUN RUN ...     test runs on the same episodes: differences with p-values
   jaxmeta plot RUN [RUN ...]      draw one run, or several in one picture
   jaxmeta analyse RUN             measure and draw the meta-gradient and curvature of a run
+  jaxmeta publish RUN DIR         keep results and parameters where anyone can test them again
   jaxmeta replay RUN --step N     run one training step again, every operation checked
 
   jaxmeta predict --support DIR --query DIR    classify pictures by a few of each class
@@ -41,11 +44,13 @@ To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
 # Each is `main` of the module of its name, imported when it is called.
 COMMANDS = (
     "analyse",
+    "compare",
     "evaluate",
     "export",
     "fit",
     "plot",
     "predict",
+    "publish",
     "recipes",
     "replay",
     "resume",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmeta import experiments, recipes, runs
-from jaxmeta.command import flags, supervisor
+from jaxmeta.command import flags, grid, supervisor
 from jaxmeta.command.evaluate import test
 from jaxmeta.experiments.own import OwnCode, allowed_files, is_file, load
 from jaxmeta.training.processes import is_first, join
@@ -37,6 +37,12 @@ class TrainOptions(How):
     """Folder of the run: config, metrics, checkpoints, evaluation, curves."""
     resume: bool = False
     """Go on with the run in that folder. `jaxmeta resume` does so without the other flags."""
+    seeds: tuple[int, ...] = ()
+    """Train once with each of these seeds, each in a folder of its own within the folder of the
+    run. None given: one run, with the seed of the recipe."""
+    sweep: tuple[str, ...] = ()
+    """Train with each of several values of a field, such as learner.inner_lr=0.01,0.03. Several
+    fields make a grid."""
 
 
 USAGE = """\
@@ -100,7 +106,30 @@ def main(arguments: Sequence[str]) -> None:
     start(options, ["train", *arguments])
     if options.resume and is_first() and not options.run_dir.exists():
         print(f"{options.run_dir} does not exist yet: starting at step 0.", flush=True)
+    if options.seeds or options.sweep:
+        _train_grid(named._replace(recipe=recipe), options, arguments)
+        return
     train_and_test(named._replace(recipe=recipe), options.run_dir, options.resume, options.quiet)
+
+
+def _train_grid(named, options, arguments):
+    """Trains a grid of runs; where it was stopped, says how to go on."""
+    if options.distributed is not None:
+        raise ValueError("a grid of --seeds and --sweep trains in one process.")
+    is_complete = grid.train(
+        named.name,
+        named.recipe,
+        options.run_dir,
+        seeds=options.seeds,
+        sweep=options.sweep,
+        resume=options.resume,
+        code=named.code,
+        quiet=options.quiet,
+    )
+    if not is_complete:
+        again = shlex.join([*(word for word in arguments if word != "--resume"), "--resume"])
+        print(f"Stopped, all saved. To go on:\n  jaxmeta train {again}")
+        sys.exit(130)
 
 
 def start(how: How, arguments: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from jaxmeta.experiments.metric import ACCURACY, METRICS, RETURN, SQUARED_ERROR,
 from jaxmeta.experiments.nets import Net
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.experiments.parts import Built, Samples, Work
+from jaxmeta.experiments.protocol import Protocol
 from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
@@ -24,6 +25,7 @@ __all__ = [
     "Metric",
     "Net",
     "Outer",
+    "Protocol",
     "Provenance",
     "Published",
     "Recipe",

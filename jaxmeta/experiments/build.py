@@ -10,7 +10,7 @@ import optax
 
 from jaxmeta.checks import at_least
 from jaxmeta.episodes import Sample
-from jaxmeta.experiments.parts import Domain, Method, NetConfig, check_part
+from jaxmeta.experiments.parts import Domain, Method, NetConfig, Samples, check_part
 from jaxmeta.experiments.recipe import Recipe, check_choices, check_numbers
 from jaxmeta.training import Validation, init_state, make_step
 
@@ -33,8 +33,12 @@ class Experiment(NamedTuple):
     init_state: Callable = init_state
 
 
-def build(recipe: Recipe) -> Experiment:
+def build(recipe: Recipe, samples: Samples | None = None) -> Experiment:
     """Loads the data and builds learner, tasks and outer optimiser.
+
+    Args:
+      recipe: what to build.
+      samples: tasks that are loaded already; None: those of the recipe's domain.
 
     Raises:
       ValueError: values of the recipe that do not fit each other or the data.
@@ -55,7 +59,7 @@ def build(recipe: Recipe) -> Experiment:
             f"{type(domain).__name__} is for {kind}, got {type(method).__name__}: choose a task "
             "and a learner that go together."
         )
-    samples = domain.samples()
+    samples = domain.samples() if samples is None else samples
     built = method.assemble(net, domain)
     at_test = built.learner if built.at_test is None else built.at_test
     score = built.score or domain.score

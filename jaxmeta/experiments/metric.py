@@ -14,6 +14,7 @@ class Metric:
     unit: str = ""
     label: str = ""  # before a number
     digits: int = 3
+    row: str = "inductive"  # of an evaluation: the main result
     is_logarithmic: bool = False  # on the axis of a picture
 
     def text(self, mean: float, interval: float | None) -> str:
@@ -31,5 +32,5 @@ class Metric:
 
 ACCURACY = Metric("accuracy", float.__gt__, scale=100, unit="%", digits=2)
 SQUARED_ERROR = Metric("mean squared error", float.__lt__, label="MSE", is_logarithmic=True)
-RETURN = Metric("return", float.__gt__)
+RETURN = Metric("return", float.__gt__, row="return")
 METRICS = {metric.name: metric for metric in (ACCURACY, SQUARED_ERROR, RETURN)}

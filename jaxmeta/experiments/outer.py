@@ -1,7 +1,7 @@
 """The outer loop of a recipe."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import optax
 
@@ -11,6 +11,8 @@ from jaxmeta.checks import at_least
 @dataclasses.dataclass(frozen=True)
 class Outer:
     """The outer loop."""
+
+    traced_fields: ClassVar = ("outer_lr",)  # floats that may be values of a trace
 
     steps: int = 10000
     """Meta-steps of the training."""

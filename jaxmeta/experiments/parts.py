@@ -4,7 +4,7 @@ Nothing asks of which class a part is: it asks the part.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import optax
@@ -13,6 +13,8 @@ from jaxmeta.episodes import Sample
 from jaxmeta.experiments.metric import Metric
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.training import Score, init_state, make_step
+
+Split = Literal["meta_train", "meta_val", "meta_test"]
 
 
 class Samples(NamedTuple):
@@ -47,6 +49,7 @@ class Work(NamedTuple):
     start: Any  # fresh parameters
     key: jax.Array
     n_episodes: int
+    transductive: bool = False  # by that protocol alone
 
 
 class NetConfig(Protocol):
@@ -64,9 +67,13 @@ class Domain(Protocol):
 
     acts: bool  # whether its tasks are environments to act in
     has_images: bool  # whether an episode can be drawn
-    has_shots: bool  # whether it has fields n_way and k_shot, which a meta-test may change
     has_paths: bool  # whether an agent walks in a plane, which can be drawn
     metric: Metric
+    training_fields: tuple[str, ...]  # those that change nothing in an episode of a test
+
+    @property
+    def protocol_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """Which words of a `Protocol` its tests take, and the fields that each of them sets."""
 
     @property
     def n_outputs(self) -> int:
@@ -87,6 +94,9 @@ class Domain(Protocol):
     def samples(self) -> Samples:
         """Loads the data."""
 
+    def tested_on(self, split: Split) -> Samples:
+        """The same with `meta_test` drawn from another split."""
+
     def results(self, work: Work) -> Mapping[str, Any]:
         """The meta-test: what `evaluation.json` holds of the learner and the floors."""
 
@@ -99,6 +109,7 @@ class Method(Protocol):
 
     acts: bool  # whether it is an agent
     any_way: bool  # whether one learner takes any number of classes
+    traced_fields: tuple[str, ...]  # floats that may be values of a trace, as in a sweep at once
     one_pass: bool  # whether it reads the support set in one pass, without inner steps
     look_back: Callable | None  # of an agent that looks at earlier steps
 
@@ -112,6 +123,12 @@ class Method(Protocol):
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner on a net and a domain."""
+
+    def tested_after(self, inner_steps: int) -> Any:
+        """The same method with that many inner steps at test; a `ValueError` where it has none."""
+
+    def measured(self, metric: Metric) -> str:
+        """What the number of an episode is, in words: two of other words do not compare."""
 
     def extra_results(self, work: Work) -> Mapping[str, Any]:
         """Results of the meta-test beside those of the domain."""

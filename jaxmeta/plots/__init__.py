@@ -13,6 +13,7 @@ from jaxmeta.plots._analysis import (
 from jaxmeta.plots._attention import draw_attention
 from jaxmeta.plots._contact_sheet import SheetRow, draw_contact_sheet
 from jaxmeta.plots._episode import confusion, draw_episode, predictions, projection
+from jaxmeta.plots._grid import draw_grid, validation_over_seeds
 from jaxmeta.plots._memory import draw_memory
 from jaxmeta.plots._one_pass import attention_map, draw_look, predictive_band, weight_statistics
 from jaxmeta.plots._returns import draw_paths, episode_returns, regret_curves
@@ -39,6 +40,7 @@ __all__ = [
     "draw_attention",
     "draw_contact_sheet",
     "draw_episode",
+    "draw_grid",
     "draw_look",
     "draw_memory",
     "draw_paths",
@@ -58,5 +60,6 @@ __all__ = [
     "residuals",
     "similarities",
     "spectra",
+    "validation_over_seeds",
     "weight_statistics",
 ]

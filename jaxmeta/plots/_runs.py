@@ -217,7 +217,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
 def headline(evaluation: Mapping) -> str:
     """The main result in one line, with protocol and interval."""
     metric = METRICS[evaluation["metric"]]
-    result = evaluation["return" if metric is RETURN else "inductive"]
+    result = evaluation[metric.row]
     value = metric.text(result["mean"], result["interval"])
     form = {RETURN: "{}, return {}", ACCURACY: "{} {} (inductive)"}
     return form.get(metric, "{} {}").format(evaluation["setting"], value)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
@@ -150,18 +150,18 @@ def fit(
         )
         settings = describe(key, steps, meta_batch_size, validation, tx, state.params)
         done, state = folder.begin(state, settings)
-        interruption = open_until_the_end.enter_context(_Interruption())
+        interruption = open_until_the_end.enter_context(Interruption())
         console = Console(quiet=not (show_progress and is_first()))
-        progress = open_until_the_end.enter_context(_progress(console))
+        progress = open_until_the_end.enter_context(progress_of(console))
         bar = progress.add_task("meta-steps", total=steps, completed=done, loss=math.nan)
-        clock = _Clock(done)
+        clock = Clock(done)
         is_asked = any_of(interruption.asked)
         while done < steps and not is_asked:
             length = call_length(done, steps, steps_per_call, stops)
             state, info = step_of(length)(state, keys.steps)
             losses, norms = np.asarray(info.loss), np.asarray(info.grad_norm)
             if np.asarray(info.is_skipped).any():
-                _stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
+                stop(folder, learner, sample, local(state), keys.steps, meta_batch_size)
             done += length
             loss = float(losses.mean(dtype=np.float64))
             folder.write(done, loss=loss, grad_norm=float(norms.mean(dtype=np.float64)))
@@ -223,7 +223,14 @@ def _check_numbers(steps, steps_per_call, checkpoint_every, validation):
     at_least(1, **numbers)
 
 
-def _stop(folder, learner, sample, state, key, meta_batch_size):
+def stop(
+    folder: RunFolder,
+    learner: Trainable,
+    sample: Sample,
+    state: MetaState,
+    key: jax.Array,
+    meta_batch_size: int,
+) -> NoReturn:
     """Raises after a step that is not finite; `state` is the one before it."""
     step = int(state.step)
     message = f"the loss or meta-gradient of step {step} is not finite"
@@ -255,7 +262,8 @@ def _last_good(folder):
     return f"The last good checkpoint in {folder.run_dir} is of step {step}."
 
 
-def _progress(console):
+def progress_of(console: Console) -> Progress:
+    """The bar of a training, whose tasks have a `loss`."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -275,7 +283,7 @@ class _Rate(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f} steps/s")
 
 
-class _Clock:
+class Clock:
     """How long it still takes."""
 
     def __init__(self, done):
@@ -286,7 +294,7 @@ class _Clock:
         return timedelta(seconds=round(pace * (steps - done)))
 
 
-class _Interruption:
+class Interruption:
     """Turns the first SIGINT or SIGTERM into a wish to stop after the current call."""
 
     def __enter__(self):

@@ -14,11 +14,13 @@ from jaxmeta.experiments import own
 from jaxmeta.experiments.build import Experiment, build
 from jaxmeta.experiments.codec import TYPE, encode, is_own
 from jaxmeta.experiments.fits import check_fits
+from jaxmeta.experiments.parts import Split
 from jaxmeta.experiments.provenance import Provenance
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, newest_record, write_bytes
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
+from jaxmeta.runs.parameters import is_published, read_params
 from jaxmeta.runs.settings import config_differences
 from jaxmeta.runs.untagged import tagged, with_provenance
 from jaxmeta.training import init_state
@@ -56,29 +58,11 @@ def train(
         other fields; names them.
     """
     run_dir = Path(run_dir)
-    if not is_own(encode(recipe)):
-        code = None
-    elif code is None:
-        own.allow(recipe)
-    config = _config_before(run_dir) if resume else None
-    if config is None:
-        config = {"recipe": name, "fields": encode(recipe), "versions": versions()}
-        if code is not None:
-            config["code"] = code.entry()
-    else:
-        before = _parse(config, run_dir)
-        _compare(run_dir, before, (name, recipe))
-        recipe = dataclasses.replace(recipe, provenance=before[1].provenance)
-        # In the words it has: another release may have other fields.
-        fields = config["fields"]
-        longer = {**fields["outer"], "steps": recipe.outer.steps}
-        config = {**config, "fields": {**fields, "outer": longer}}
+    recipe, config = config_of(name, recipe, run_dir, resume=resume, code=code)
     experiment = build(recipe)
     check_fits(recipe, experiment)
     outer = recipe.outer
-    if code is not None and is_first():
-        (run_dir / code.copy).parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(run_dir / code.copy, code.source)
+    keep_code(recipe, run_dir, code)
     return fit(
         experiment.learner,
         experiment.tx,
@@ -97,6 +81,41 @@ def train(
         make_step=experiment.make_step,
         init_state=experiment.init_state,
     )
+
+
+def config_of(
+    name: str, recipe: Recipe, run_dir: Path, *, resume: bool, code: own.OwnCode | None
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe as a run has it, and what its `config.json` is to hold.
+
+    A copy of the user's code, where parts of the recipe are of it, is written by `keep_code`.
+
+    Raises:
+      ValueError: the run to be resumed is of another recipe or other fields; names them.
+    """
+    is_theirs = is_own(encode(recipe))
+    if is_theirs and code is None:
+        own.allow(recipe)
+    config = _config_before(run_dir) if resume else None
+    if config is None:
+        config = {"recipe": name, "fields": encode(recipe), "versions": versions()}
+        if is_theirs and code is not None:
+            config["code"] = code.entry()
+        return recipe, config
+    before = _parse(config, run_dir)
+    _compare(run_dir, before, (name, recipe))
+    recipe = dataclasses.replace(recipe, provenance=before[1].provenance)
+    # In the words it has: another release may have other fields.
+    fields = config["fields"]
+    longer = {**fields["outer"], "steps": recipe.outer.steps}
+    return recipe, {**config, "fields": {**fields, "outer": longer}}
+
+
+def keep_code(recipe: Recipe, run_dir: Path, code: own.OwnCode | None) -> None:
+    """Copies the user's file into the run folder, where parts of the recipe are of it."""
+    if code is not None and is_own(encode(recipe)) and is_first():
+        (run_dir / code.copy).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(run_dir / code.copy, code.source)
 
 
 def read_config(run_dir: str | Path) -> tuple[str, Recipe]:
@@ -177,19 +196,32 @@ class Best(NamedTuple):
     trained: int  # meta-steps done in all
 
 
-def load_best(run_dir: str | Path, recipe: Recipe) -> Best:
+def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") -> Best:
     """Builds the recipe of a run and restores its best parameters by validation.
+
+    Args:
+      run_dir: folder of the run.
+      recipe: that of the run, perhaps with other numbers at test.
+      tested: the split whose classes `Experiment.meta_test` draws from.
+
+    Of a folder that `publish` wrote they are read from its one file.
 
     Raises:
       FileNotFoundError: the folder holds no validated checkpoint.
+      ValueError: they are damaged, or not those that the evaluation in the folder names.
     """
+    run_dir = Path(run_dir)
     with closing(Checkpoints(run_dir)) as checkpoints:
         step, trained = checkpoints.best_step(), checkpoints.last_step()
-        if step is None or trained is None:
+        kept = is_published(run_dir)
+        if not kept and (step is None or trained is None):
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
-        experiment = build(recipe)
+        samples = None if tested == "meta_test" else recipe.task.tested_on(tested)
+        experiment = build(recipe, samples)
         key = stream(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
+        if kept or step is None or trained is None:
+            return Best(experiment, start, *read_params(run_dir, start))
         return Best(experiment, start, checkpoints.restore_best(start), step, trained)
 
 
@@ -203,3 +235,8 @@ def versions() -> dict[str, str]:
 def stream(recipe: Recipe, number: int) -> jax.Array:
     """One of the independent streams of a recipe's seed."""
     return jax.random.fold_in(jax.random.key(recipe.outer.seed), number)
+
+
+def test_key(seed: int) -> jax.Array:
+    """The key of the episodes of a meta-test: that of episode i is `fold_in(key, i)`."""
+    return jax.random.fold_in(jax.random.key(seed), META_TEST)

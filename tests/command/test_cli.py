@@ -299,8 +299,8 @@ def test_resume_needs_no_flags(tmp_path, capsys):
     [
         (
             ["sing"],
-            "unknown command 'sing'; one of analyse, evaluate, export, fit, plot, predict, "
-            "recipes, replay, resume, train",
+            "unknown command 'sing'; one of analyse, compare, evaluate, export, fit, plot, "
+            "predict, publish, recipes, replay, resume, train",
         ),
         (["train"], "name a recipe"),
         (["train", "maml"], "unknown recipe 'maml'"),

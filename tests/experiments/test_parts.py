@@ -33,9 +33,10 @@ def test_the_parts_of_a_recipe_answer_all_that_is_asked(name):
     domain, method, net = recipe.task, recipe.learner, recipe.net
     assert domain.acts == method.acts and METRICS[domain.metric.name] is domain.metric
     for part, names in (
-        (domain, "has_images has_shots has_paths n_outputs scored_by score samples results"),
+        (domain, "has_images has_paths n_outputs scored_by score samples results"),
+        (domain, "protocol_fields training_fields"),
         (method, "any_way one_pass is_second_order analysed_lr assemble parts embedder look"),
-        (method, "extra_results look_back"),
+        (method, "extra_results look_back tested_after measured"),
         (net, "convolves is_pooled_and_flat build"),
     ):
         assert all(hasattr(part, word) for word in names.split())

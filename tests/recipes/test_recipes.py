@@ -275,7 +275,7 @@ def write_config(name, run_dir):
 def test_what_cannot_be_tested_at_another_setting_or_drawn(tmp_path):
     for name in ("sinusoid-maml", "glyphs-maml-5w1s"):
         write_config(name, tmp_path / name)
-    with pytest.raises(ValueError, match="n_way and k_shot are of image classification"):
+    with pytest.raises(ValueError, match="n_way is 5, and episodes of Sinusoid have no such"):
         runs.evaluate_run(tmp_path / "sinusoid-maml", n_way=5)
     with pytest.raises(ValueError, match="an episode is drawn of images"):
         runs.episode_of_run(tmp_path / "sinusoid-maml")

@@ -3,13 +3,14 @@
 import dataclasses
 import itertools
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 
 from jaxmeta import rl
 from jaxmeta.experiments.metric import RETURN
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.in_context import MOST_CONTEXTS, given_context, posterior
 from jaxmeta.experiments.reports.returns import by_episode, regrets, return_results
 from jaxmeta.rl.environment import Environment
@@ -25,7 +26,8 @@ class World:
 
     acts = True
     has_images = False
-    has_shots = False
+    protocol_fields: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    training_fields: ClassVar[tuple[str, ...]] = ()
     has_paths = False
     metric = RETURN
     optimum: Any = None  # the best return of an episode, a number; None: not known
@@ -36,6 +38,10 @@ class World:
     scored_by = staticmethod(rl.acting)
     build: Any
     setting: Any
+
+    def tested_on(self, split: Split) -> Samples:
+        """The same: tasks are drawn at random in every split."""
+        return self.samples()
 
     def samples(self) -> Samples:
         """Random tasks, the same in all splits."""

@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
 from jaxmeta import datasets, losses, tasks
 from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.metric import ACCURACY
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.episodes import image_results
 
 # By name, as the command takes it; called with the source.
@@ -100,7 +100,16 @@ class Images(ImageSource, Domain):
     """Few-shot classification of images."""
 
     has_images = True
-    has_shots = True
+    protocol_fields: ClassVar = {
+        "n_way": ("n_way",),
+        "k_shot": ("k_shot",),
+        "q_queries": ("q_queries",),
+        "transductive": (),
+    }
+    training_fields: ClassVar = (
+        *("train_n_way", "train_k_shot", "train_q_queries", "whole_batch", "augment"),
+        "unlabelled",  # What an episode has beside: labelled images and queries are the same.
+    )
     metric = ACCURACY
     loss_fn = staticmethod(optax.softmax_cross_entropy)
     score = staticmethod(losses.accuracy)
@@ -139,14 +148,18 @@ class Images(ImageSource, Domain):
 
     def samples(self) -> Samples:
         """Loads the data."""
+        return self.tested_on("meta_test")
+
+    def tested_on(self, split: Split) -> Samples:
+        """Loads the data; the classes of which split are tested can be said."""
         splits = self.splits()
         shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
         meta_train = self._training(splits.meta_train, shared)
         meta_val, meta_test = (
             tasks.episodes(
-                split, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
+                classes, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
             )
-            for split in (splits.meta_val, splits.meta_test)
+            for classes in (splits.meta_val, getattr(splits, split))
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
 

@@ -1,13 +1,16 @@
 """Regression: tasks as frozen dataclasses."""
 
 import dataclasses
+from typing import ClassVar
 
 import optax
 
 from jaxmeta import datasets, losses, tasks
 from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.metric import SQUARED_ERROR
-from jaxmeta.experiments.parts import Samples
+from jaxmeta.experiments.parts import Samples, Split
+
+SPLITS = ("meta_train", "meta_val", "meta_test")
 
 
 class _Regression(Domain):
@@ -22,10 +25,21 @@ class _Regression(Domain):
         """Values of a point."""
         return 1
 
+    def tested_on(self, split: Split) -> Samples:
+        """The same: tasks are drawn at random in every split."""
+        return self.samples()
+
 
 @dataclasses.dataclass(frozen=True)
 class Sinusoid(_Regression):
     """Regression of `a sin(x - p)`."""
+
+    protocol_fields: ClassVar = {
+        "k_shot": ("test_k_shot",),
+        "q_queries": ("test_q_queries",),
+        "transductive": (),
+    }
+    training_fields: ClassVar = ("k_shot", "q_queries")
 
     k_shot: int = 10
     """Support points in training."""
@@ -37,7 +51,7 @@ class Sinusoid(_Regression):
     """Query points at test."""
 
     def samples(self) -> Samples:
-        """Sinusoids, tested at several shots, the recipe's own first."""
+        """Sinusoids, tested at several shots, the recipe's own first; the same in all splits."""
         meta_test = {
             f"{k_shot}-shot": tasks.sinusoid(k_shot=k_shot, q_queries=self.test_q_queries)
             for k_shot in dict.fromkeys([self.test_k_shot, 5, 10, 20])
@@ -56,6 +70,9 @@ class Regression(_Regression):
     """Name of the column that says the group of a row. Each group is a task."""
     target: str = "y"
     """Name of the column to predict. All further columns are inputs."""
+    protocol_fields: ClassVar = Sinusoid.protocol_fields
+    training_fields: ClassVar = Sinusoid.training_fields
+
     split_seed: int = 0
     """Seed by which groups are drawn: a fifth for meta_val, a fifth for meta_test."""
     k_shot: int = 5
@@ -88,12 +105,18 @@ class Regression(_Regression):
 
     def samples(self) -> Samples:
         """Groups of the table, none of which is in two splits."""
-        train, val, test = self.load().split(self.split_seed)
+        return self.tested_on("meta_test")
+
+    def tested_on(self, split: Split) -> Samples:
+        """The groups of which split are tested can be said."""
+        splits = dict(zip(SPLITS, self.load().split(self.split_seed), strict=True))
         meta_val, meta_test = (
-            tasks.groups(part, k_shot=self.test_k_shot, q_queries=self.test_q_queries)
-            for part in (val, test)
+            tasks.groups(splits[part], k_shot=self.test_k_shot, q_queries=self.test_q_queries)
+            for part in ("meta_val", split)
         )
-        meta_train = tasks.groups(train, k_shot=self.k_shot, q_queries=self.q_queries)
+        meta_train = tasks.groups(
+            splits["meta_train"], k_shot=self.k_shot, q_queries=self.q_queries
+        )
         return Samples(meta_train, meta_val, {f"{self.test_k_shot}-shot": meta_test})
 
 
@@ -114,6 +137,12 @@ class Quadratic(_Regression):
 class GaussianProcess(_Regression):
     """Regression of curves drawn from a Gaussian process."""
 
+    protocol_fields: ClassVar = {
+        "k_shot": ("least_k_shot", "most_k_shot"),
+        "q_queries": ("q_queries",),
+        "transductive": (),
+    }
+
     least_k_shot: int = 3
     """Fewest support points of a task."""
     most_k_shot: int = 10
@@ -124,8 +153,9 @@ class GaussianProcess(_Regression):
     def samples(self) -> Samples:
         """Random curves, the same in all splits."""
         shots = (self.least_k_shot, self.most_k_shot)
+        text = f"{shots[0]} to {shots[1]}" if shots[0] < shots[1] else shots[0]
         sample = tasks.gaussian_process(k_shot=shots, q_queries=self.q_queries)
-        return Samples(sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample})
+        return Samples(sample, sample, {f"{text}-shot": sample})
 
 
 Regressions = Sinusoid | Regression | Quadratic | GaussianProcess

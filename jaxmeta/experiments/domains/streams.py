@@ -1,7 +1,8 @@
 """Streams of images whose labels are shown one step late."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import optax
 
@@ -11,7 +12,7 @@ from jaxmeta.episodes import Sample
 from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.domains.images import ImageSource
 from jaxmeta.experiments.metric import ACCURACY
-from jaxmeta.experiments.parts import Samples, Work
+from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.streams import memory_trace, of_all_steps, stream_results
 
 
@@ -19,6 +20,7 @@ from jaxmeta.experiments.reports.streams import memory_trace, of_all_steps, stre
 class Streams(ImageSource, Domain):
     """Sequences of images whose labels are shown one step late."""
 
+    training_fields: ClassVar = ("max_turn", "max_shift")
     metric = ACCURACY
     n_outputs = 0  # The width of the labels, whatever the learner is told.
     scored_by = staticmethod(of_all_steps)
@@ -68,10 +70,19 @@ class Streams(ImageSource, Domain):
         steps = self.n_way * self.per_class if self.length is None else self.length
         return f"{self.n_way} classes{' as strings' if self.strings else ''}, {steps} steps"
 
+    @property
+    def protocol_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """Strings name any number of classes; one-hot labels are as wide as the net's outputs."""
+        return {"n_way": ("n_way",)} if self.strings else {}
+
     def samples(self) -> Samples:
         """Loads the data."""
+        return self.tested_on("meta_test")
+
+    def tested_on(self, split: Split) -> Samples:
+        """Loads the data; the classes of which split are tested can be said."""
         splits = self.splits()
-        meta_test = self.sample(splits.meta_test, training=False)
+        meta_test = self.sample(getattr(splits, split), training=False)
         return Samples(
             self.sample(splits.meta_train, training=True),
             self.sample(splits.meta_val, training=False),

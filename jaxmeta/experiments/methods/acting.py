@@ -49,6 +49,10 @@ class Acting(Method):
         """The outer optimiser."""
         return outer.build()
 
+    def measured(self, metric: Any) -> str:
+        """What `metric` gives of a task, in words."""
+        return f"{metric.name} of a trial"
+
     def metric(self, returns: jax.Array) -> jax.Array:
         """Of a trial."""
         return jnp.sum(returns)

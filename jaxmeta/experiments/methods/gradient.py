@@ -1,12 +1,13 @@
 """The learner's part of a recipe: one frozen dataclass per method."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
 import jaxmeta.learners.gradient as gradient
 from jaxmeta import losses
+from jaxmeta.checks import at_least
 from jaxmeta.experiments.methods.method import Method
 from jaxmeta.experiments.parts import Built
 from jaxmeta.inner import rules
@@ -38,6 +39,12 @@ class _InnerLoop(Method):
         learner, last = self.build(module, loss_fn, self.inner_steps), self.test_inner_steps
         return Built(learner, after(last), after, range(self.least_inner_steps, last + 1))
 
+    def tested_after(self, inner_steps: int) -> Any:
+        """The same method with that many inner steps at test."""
+        at_least(self.least_inner_steps, inner_steps=inner_steps)
+        changed: Any = self  # A dataclass, as every method is.
+        return dataclasses.replace(changed, test_inner_steps=inner_steps)
+
 
 class _PlainWeights(_InnerLoop):
     """One that adapts the plain weights of a net by gradient steps."""
@@ -53,6 +60,8 @@ class _PlainWeights(_InnerLoop):
 @dataclasses.dataclass(frozen=True)
 class Maml(_PlainWeights):
     """MAML; FOMAML with `derivative="first_order"`."""
+
+    traced_fields: ClassVar = ("inner_lr",)
 
     inner_lr: float = 0.01
     """Step size of the inner loop."""
@@ -157,6 +166,8 @@ class Reptile(_PlainWeights):
 class MamlPlusPlus(_InnerLoop):
     """MAML++; as many inner steps at test as in training."""
 
+    traced_fields: ClassVar = ("inner_lr",)
+
     inner_lr: float = 0.1
     """Where every learned inner rate starts."""
     inner_steps: int = 5
@@ -172,6 +183,11 @@ class MamlPlusPlus(_InnerLoop):
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner, whose outer optimiser counts the steps until the annealing ends."""
+        if self.test_inner_steps > self.inner_steps:
+            raise ValueError(
+                f"test_inner_steps must be at most the {self.inner_steps} inner steps of training, "
+                f"as every step has rates of its own, got {self.test_inner_steps}."
+            )
         built = super().assemble(net, domain)
         return built._replace(optimiser=lambda outer: gradient.counting_steps(outer.build()))
 
@@ -190,6 +206,8 @@ class MamlPlusPlus(_InnerLoop):
 @dataclasses.dataclass(frozen=True)
 class Cavia(_InnerLoop):
     """CAVIA."""
+
+    traced_fields: ClassVar = ("inner_lr",)
 
     context_size: int = 5
     """Numbers in the context."""

@@ -1,6 +1,6 @@
 """What holds of a method that says nothing else."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxmeta.learner import Learner
 
@@ -12,6 +12,7 @@ class Method:
     acts = False
     any_way = False
     one_pass = False
+    traced_fields: ClassVar[tuple[str, ...]] = ()  # floats that may be values of a trace
     # `(net, params, trajectory) -> [layers, heads, T, T]`: how much the action at a step of a trial
     # looked at a step; None of what does not look back.
     look_back: Any = None
@@ -25,6 +26,17 @@ class Method:
     def analysed_lr(self) -> float | None:
         """The inner rate of a learner that adapts the plain weights of a net; None of others."""
         return None
+
+    def tested_after(self, inner_steps: int) -> Any:
+        """The same with that many inner steps at test, where there is an inner loop."""
+        raise ValueError(
+            f"inner_steps is of learners of episodes with an inner loop, and {type(self).__name__} "
+            f"is none, got {inner_steps}."
+        )
+
+    def measured(self, metric: Any) -> str:
+        """What the number of an episode is, in words."""
+        return metric.name
 
     def extra_results(self, work: Any) -> dict[str, Any]:
         """Results of the meta-test beside those of the domain."""

@@ -118,6 +118,10 @@ class MamlRl(Acting):
         """The outer optimiser."""
         return optax.identity() if self.update == "trpo" else outer.build()
 
+    def measured(self, metric: Any) -> str:
+        """What `metric` gives of a task, in words."""
+        return f"{metric.name} of an episode after {max(self.inner_steps, 1)} inner steps"
+
     def metric(self, returns: jax.Array) -> jax.Array:
         """Return after as many steps as in training, and after one where that is none."""
         return returns[max(self.inner_steps, 1)]

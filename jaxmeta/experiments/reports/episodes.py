@@ -1,5 +1,6 @@
 """Episodes with a support and a query set: protocols, floors, adaptation."""
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable
@@ -14,18 +15,27 @@ from jaxmeta.training import Evaluation, evaluate
 def image_results(work: Work) -> dict[str, Any]:
     """Both protocols, and on the same episodes fresh parameters and the floor of raw pixels."""
     score = _score(work)
-    with warnings.catch_warnings():  # Both are reported, be they the same or not.
-        warnings.filterwarnings("ignore", "transductive=True changed nothing")
-        result = score(work.experiment.at_test, work.params, transductive=True)
-    # Its outputs are distances, whose softmax is no probability.
-    floor = summary(score(nearest_neighbour(), {}))
-    protocols = {"transductive": summary(result) | probabilities(result)}
-    return _in_order(work, score, protocols, {"raw_pixel_nearest_neighbour": floor})
+    both = {}
+    with _both_protocols():
+        if not work.transductive:
+            result = score(work.experiment.at_test, work.params, transductive=True)
+            both["transductive"] = summary(result) | probabilities(result)
+        # Its outputs are distances, whose softmax is no probability.
+        floor = summary(score(nearest_neighbour(), {}))
+    return _in_order(work, score, both, {"raw_pixel_nearest_neighbour": floor})
 
 
 def episode_results(work: Work) -> dict[str, Any]:
     """The learner, and on the same episodes fresh parameters."""
     return _in_order(work, _score(work), {}, {})
+
+
+@contextlib.contextmanager
+def _both_protocols():
+    """Says nothing of protocols that give the same numbers, as where both are reported."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "transductive=True changed nothing")
+        yield
 
 
 def summary(result: Evaluation) -> dict[str, Any]:
@@ -44,20 +54,23 @@ def probabilities(result: Evaluation) -> dict[str, float]:
 def _score(work):
     sample = next(iter(work.experiment.meta_test.values()))
     score = partial(evaluate, sample=sample, key=work.key, metric=work.experiment.metric)
+    score = partial(score, transductive=work.transductive)
     return partial(score, n_episodes=work.n_episodes)
 
 
 def _in_order(work, score, protocols, floors):
     experiment = work.experiment
+    main = "transductive" if work.transductive else "inductive"
     trained = score(experiment.at_test, work.params)
-    results: dict[str, Any] = {"inductive": summary(trained) | probabilities(trained)}
+    results: dict[str, Any] = {main: summary(trained) | probabilities(trained)}
     results |= protocols
-    untrained = score(experiment.at_test, work.start)
-    results["untrained"] = summary(untrained) | probabilities(untrained)
-    results |= floors | work.recipe.learner.extra_results(work)
-    if experiment.inner_steps:
-        few = min(work.n_episodes, work.recipe.curve_episodes)
-        results["adaptation"] = _adaptation(work, partial(score, n_episodes=few))
+    with _both_protocols():
+        untrained = score(experiment.at_test, work.start)
+        results["untrained"] = summary(untrained) | probabilities(untrained)
+        results |= floors | work.recipe.learner.extra_results(work)
+        if experiment.inner_steps:
+            few = min(work.n_episodes, work.recipe.curve_episodes)
+            results["adaptation"] = _adaptation(work, partial(score, n_episodes=few))
     return results
 
 

@@ -150,6 +150,8 @@ def truncated(rule: UpdateRule, every: int) -> UpdateRule:
 
 
 def check_rate(lr: float) -> None:
-    """Refuses a step size that is none."""
+    """Refuses a step size that is none; that of a trace is not known yet."""
+    if isinstance(lr, jax.core.Tracer):
+        return
     if not math.isfinite(lr) or lr < 0:
         raise ValueError(f"lr must be finite and >= 0, got {lr}.")
