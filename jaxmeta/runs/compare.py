@@ -184,8 +184,10 @@ def paired(values: dict[str, np.ndarray]) -> tuple[Difference, ...]:
     tests = [_paired_t(values[first] - values[second]) for first, second in pairs]
     corrected = holm([p_value for _, _, p_value in tests])
     return tuple(
-        Difference(*pair, *test, p_holm)
-        for pair, test, p_holm in zip(pairs, tests, corrected, strict=True)
+        Difference(first, second, mean, interval, p_value, p_holm)
+        for (first, second), (mean, interval, p_value), p_holm in zip(
+            pairs, tests, corrected, strict=True
+        )
     )
 
 

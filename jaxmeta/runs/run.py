@@ -214,13 +214,13 @@ def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") 
     with closing(Checkpoints(run_dir)) as checkpoints:
         step, trained = checkpoints.best_step(), checkpoints.last_step()
         kept = is_published(run_dir)
-        if (step is None or trained is None) and not kept:
+        if not kept and (step is None or trained is None):
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
         samples = None if tested == "meta_test" else recipe.task.tested_on(tested)
         experiment = build(recipe, samples)
         key = stream(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
-        if kept:
+        if kept or step is None or trained is None:
             return Best(experiment, start, *read_params(run_dir, start))
         return Best(experiment, start, checkpoints.restore_best(start), step, trained)
 

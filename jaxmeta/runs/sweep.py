@@ -12,7 +12,7 @@ from jaxmeta.experiments.codec import decode
 from jaxmeta.experiments.recipe import Recipe
 
 SEED = "outer.seed"
-KNOWN = "provenance"  # of the paper, and no setting
+PROVENANCE = "provenance"  # of a recipe, which is no setting
 _WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -110,8 +110,8 @@ def _value(word):
 def _field(config, name, path):
     """The name of a field, if it is one that can be set."""
     fields = [field.name for field in dataclasses.fields(config)] if _is_config(config) else []
-    if name not in fields or name == KNOWN:
-        there = ", ".join(field for field in fields if field != KNOWN) or "none"
+    if name not in fields or name == PROVENANCE:
+        there = ", ".join(field for field in fields if field != PROVENANCE) or "none"
         raise ValueError(f"{path} is no field: there is no {name!r}; the fields there are {there}.")
     return name
 

@@ -1,8 +1,7 @@
 """What holds of a domain that says nothing else."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxmeta.experiments.parts import Samples, Split, Work
 from jaxmeta.experiments.reports.episodes import episode_results
@@ -17,11 +16,15 @@ class Domain:
 
     acts = False
     has_images = False
-    protocol_fields: Mapping[str, tuple[str, ...]] = MappingProxyType({"transductive": ()})
-    training_fields: tuple[str, ...] = ()
+    training_fields: ClassVar[tuple[str, ...]] = ()
     has_paths = False
     samples: Callable[[], Samples]
     scored_by: Callable = staticmethod(few_shot)
+
+    @property
+    def protocol_fields(self) -> Mapping[str, tuple[str, ...]]:
+        """What a test may ask for, and the fields that say so."""
+        return {"transductive": ()}
 
     def tested_on(self, split: Split) -> Samples:
         """The tasks, those of the test being of another split."""

@@ -1,6 +1,6 @@
 """What holds of a method that says nothing else."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxmeta.learner import Learner
 
@@ -12,7 +12,7 @@ class Method:
     acts = False
     any_way = False
     one_pass = False
-    traced_fields: tuple[str, ...] = ()  # floats that may be values of a trace
+    traced_fields: ClassVar[tuple[str, ...]] = ()  # floats that may be values of a trace
     # `(net, params, trajectory) -> [layers, heads, T, T]`: how much the action at a step of a trial
     # looked at a step; None of what does not look back.
     look_back: Any = None
