@@ -84,8 +84,12 @@ def train_together(
         check_fits(runs[0].recipe, runs[0].experiment)
         program = _Program(runs[0].recipe, samples, paths)
         states = program.init(*_arrays(runs, paths, lambda keys: keys.init))
+        described: dict[float, dict[str, Any]] = {}  # To describe an optimiser, it is compiled.
         for number, run in enumerate(runs):
-            run.begin(jax.tree.map(lambda leaf, n=number: leaf[n], states))
+            first = jax.tree.map(lambda leaf, n=number: leaf[n], states)
+            rate = run.recipe.outer.outer_lr
+            described[rate] = described.get(rate) or run.settings(first.params)
+            run.begin(first, described[rate])
         interruption = open_until_the_end.enter_context(Interruption())
         # Those stopped at another step go on by themselves: they are steps of other numbers.
         for done in sorted({run.done for run in runs}):
@@ -104,18 +108,22 @@ class _Run:
         self.keys = split_key(stream(recipe, TRAINING))
         self.done, self.state = 0, None
 
-    def begin(self, state):
-        """Takes the newest checkpoint, or the first state."""
+    def settings(self, params):
+        """What a folder keeps of how a run is made, but for the key the same at one outer rate."""
         outer, experiment = self.recipe.outer, self.experiment
-        settings = describe(
+        return describe(
             stream(self.recipe, TRAINING),
             outer.steps,
             outer.meta_batch_size,
             experiment.validation,
             experiment.tx,
-            state.params,
+            params,
         )
-        self.done, self.state = self.folder.begin(state, settings)
+
+    def begin(self, state, settings):
+        """Takes the newest checkpoint, or the first state."""
+        key = jax.random.key_data(stream(self.recipe, TRAINING)).tolist()
+        self.done, self.state = self.folder.begin(state, {**settings, "key": key})
 
 
 class _Program:
