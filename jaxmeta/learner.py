@@ -83,10 +83,11 @@ class Learner(NamedTuple):
 
     def check(self, task: Any) -> None:
         """A task is an episode or a stream, its labels in rows; raises as `check_episode`."""
-        if isinstance(task, Stream):
-            check_labels(stream=Examples(*task))
-        else:
-            check_episode(task)
+        match task:
+            case Stream():
+                check_labels(stream=Examples(*task))
+            case _:
+                check_episode(task)
 
 
 def make_episode(

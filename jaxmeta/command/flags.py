@@ -28,7 +28,6 @@ ALIASES = {
     "task.k_shot": "k-shot",
     "task.data_dir": "data-dir",
 }
-TEXTS = ("paper", "published", "changes")  # No settings: the command does not take them.
 
 
 class Flag(NamedTuple):
@@ -47,7 +46,7 @@ class Flag(NamedTuple):
 
 def flags_of(recipe: Recipe) -> list[Flag]:
     """The fields of a recipe and of the frozen dataclasses in it."""
-    return [flag for flag in _walk(recipe, "") if flag.path not in TEXTS]
+    return [flag for flag in _walk(recipe, "") if not flag.path.startswith("provenance.")]
 
 
 def parse(

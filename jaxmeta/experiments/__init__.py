@@ -9,6 +9,7 @@ from jaxmeta.experiments.metric import ACCURACY, METRICS, RETURN, SQUARED_ERROR,
 from jaxmeta.experiments.nets import Net
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.experiments.parts import Built, Samples, Work
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Metric",
     "Net",
     "Outer",
+    "Provenance",
+    "Published",
     "Recipe",
     "Samples",
     "Work",

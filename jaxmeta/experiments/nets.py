@@ -27,9 +27,9 @@ class Mlp(Net):
     """The sinusoid net of Finn et al."""
 
     hidden: tuple[int, ...] = (40, 40)
-    """widths of the hidden layers"""
+    """Widths of the hidden layers."""
     init_scale: float | None = 0.01
-    """standard deviation of the first kernels; None: Glorot's rule"""
+    """Standard deviation of the first kernels. None: Glorot's rule."""
 
     def build(self, n_outputs):
         """The module."""
@@ -43,7 +43,7 @@ class Linear(Net):
     """The unknowns of a quadratic problem as a linear net without bias."""
 
     init_scale: float = 0.01
-    """standard deviation of the start"""
+    """Standard deviation of the first weights."""
 
     def build(self, n_outputs):
         """The module."""
@@ -57,13 +57,13 @@ class Conv4(Net):
     convolves = True
 
     width: int = 64
-    """channels"""
+    """Channels of every block."""
     strided: bool = False
-    """steps of 2 in place of max-pooling"""
+    """Convolutions take steps of 2, in place of max-pooling."""
     spatial_mean: bool = False
-    """average the last map in place of flattening it"""
+    """The last map is averaged, not flattened."""
     embedding: int | None = None
-    """units of a linear layer after the blocks where there is no head; None: no such layer"""
+    """Units of a linear layer after the blocks, where the net has no head. None: no such layer."""
 
     @property
     def is_pooled_and_flat(self) -> bool:
@@ -85,7 +85,7 @@ class RelationMaps(Net):
     convolves = True
 
     width: int = 64
-    """channels"""
+    """Channels of every block."""
 
     def build(self, n_outputs):
         """The module."""
@@ -100,9 +100,9 @@ class SigmoidUnits(Net):
     convolves = True
 
     units: int = 256
-    """of the last layer; the paper's are 4096"""
+    """Units of the last layer. The paper has 4096."""
     width: int = 64
-    """channels"""
+    """Channels of every block."""
 
     def build(self, n_outputs):
         """The module."""
@@ -126,13 +126,13 @@ class Augmented(Net):
     convolves = True
 
     width: int = 64
-    """channels"""
+    """Channels of every block."""
     conv_blocks: int = 4
-    """convolutional blocks"""
+    """Number of convolutional blocks."""
     hidden: int = 64
-    """units of the dense layer"""
+    """Units of the dense layer."""
     n_augmented: int = 2
-    """layers from the last that take fast weights"""
+    """Number of layers, counted from the last, that take fast weights."""
 
     def build(self, n_outputs):
         """The module."""
@@ -150,11 +150,11 @@ class Memory(Net):
     """The memory of a policy."""
 
     memory: Literal["gru", "lstm", "snail"] = "gru"
-    """what remembers"""
+    """Kind of the memory."""
     hidden: int = 256
-    """its units (gru, lstm)"""
+    """Units of a memory of the kind gru or lstm."""
     filters: int = 32
-    """of a dense block (snail)"""
+    """Filters of each dense block of a memory of the kind snail."""
 
     def build(self, n_outputs):
         """The policy."""
@@ -169,11 +169,11 @@ class Reader(Net):
     """The transformer over a set of transitions."""
 
     width: int = 32
-    """numbers per transition inside"""
+    """Numbers that stand for a transition inside the net."""
     layers: int = 4
-    """layers of attention"""
+    """Layers of attention."""
     heads: int = 1
-    """heads of the attention"""
+    """Heads of the attention."""
 
     def build(self, n_outputs):
         """The net."""
@@ -186,11 +186,11 @@ class Causal(Net):
     """The causal transformer as a memory."""
 
     width: int = 64
-    """numbers per step inside"""
+    """Numbers that stand for a step inside the net."""
     layers: int = 2
-    """layers of attention"""
+    """Layers of attention."""
     heads: int = 2
-    """heads of the attention"""
+    """Heads of the attention."""
 
     def build(self, n_outputs, context=None):
         """The policy."""

@@ -13,31 +13,32 @@ class Outer:
     """The outer loop."""
 
     steps: int = 10000
-    """meta-steps"""
+    """Meta-steps of the training."""
     meta_batch_size: int = 4
-    """tasks per meta-step"""
+    """Tasks of a meta-step."""
     outer_lr: float = 1e-3
-    """rate of the outer optimiser"""
+    """Rate of the outer optimiser."""
     optimiser: Literal["adam", "sgd"] = "adam"
-    """outer optimiser; Reptile's is sgd"""
+    """The outer optimiser. Reptile is made for sgd."""
     schedule: Literal["constant", "linear", "cosine", "halving"] = "constant"
-    """the rate over the run: constant, to zero linearly or by a cosine, or halved at intervals"""
+    """How the outer rate changes over the run: constant; to zero, linearly or by a cosine; or
+    halved at intervals."""
     warm_up: int = 0
-    """meta-steps over which the rate first rises from zero; the schedule follows"""
+    """Meta-steps over which the outer rate first rises from zero. The schedule follows."""
     weight_decay: float = 0.0
-    """share of each weight that a step takes away, times the rate (Loshchilov & Hutter 2019)"""
+    """Share of each weight that a step takes away, times the rate (Loshchilov & Hutter 2019)."""
     clip: float | None = None
-    """largest norm of the meta-gradient; None: no limit"""
+    """Largest norm of the meta-gradient. None: no limit."""
     halve_every: int = 2000
-    """meta-steps between two halvings"""
+    """Meta-steps between two halvings of the rate."""
     steps_per_call: int = 10
-    """meta-steps in one compiled call"""
+    """Meta-steps in one compiled call."""
     validate_every: int = 500
-    """meta-steps between two evaluations on meta_val"""
+    """Meta-steps between two validations."""
     validation_episodes: int = 200
-    """episodes of each"""
+    """Episodes of meta_val in each validation."""
     seed: int = 0
-    """seed of everything"""
+    """Seed of everything that is random in the run."""
 
     def check(self) -> None:
         """Raises a `ValueError` that names a count below 1."""

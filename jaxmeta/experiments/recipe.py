@@ -8,7 +8,7 @@ from jaxmeta.experiments.codec import field_names, hints_of, is_config
 from jaxmeta.experiments.domains.elsewhere import Environments
 from jaxmeta.experiments.domains.environments import Worlds
 from jaxmeta.experiments.domains.images import Images
-from jaxmeta.experiments.domains.regression import GaussianProcess, Quadratic, Regression, Sinusoid
+from jaxmeta.experiments.domains.regression import Regressions
 from jaxmeta.experiments.domains.streams import Streams
 from jaxmeta.experiments.methods.gradient import (
     Anil,
@@ -50,6 +50,7 @@ from jaxmeta.experiments.nets import (
     SigmoidUnits,
 )
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance
 
 Agents = Rl2 | MamlRl | DecisionPretrained | AlgorithmDistillation | OnlineDecisionTransformer
 
@@ -62,23 +63,9 @@ class Recipe:
     `jaxmeta.experiments.parts` ask; fields of frozen dataclasses are then flags like any other.
     """
 
-    paper: str = "none"
-    """paper and setting"""
-    published: str = "none"
-    """the number to reach; "none" where there is none"""
-    changes: str = "none"
-    """what this recipe changes against the paper"""
-    task: (
-        Sinusoid
-        | Quadratic
-        | GaussianProcess
-        | Regression
-        | Images
-        | Streams
-        | Worlds
-        | Environments
-        | Any
-    )
+    provenance: Provenance = dataclasses.field(default_factory=Provenance)
+    """What is known of the paper. It is no setting: the command does not take it."""
+    task: Regressions | Images | Streams | Worlds | Environments | Any
     net: (
         Mlp
         | Linear
@@ -119,9 +106,24 @@ class Recipe:
     )
     outer: Outer = dataclasses.field(default_factory=Outer)
     test_episodes: int = 600
-    """episodes of the meta-test"""
+    """Episodes of the meta-test."""
     curve_episodes: int = 200
-    """episodes of each point of the adaptation curves"""
+    """Episodes of each point of the adaptation curves."""
+
+    @property
+    def paper(self) -> str:
+        """Paper and setting."""
+        return self.provenance.paper
+
+    @property
+    def published(self) -> str:
+        """The number to reach, in words; "none" where there is none."""
+        return self.provenance.published.text
+
+    @property
+    def changes(self) -> str:
+        """What this recipe changes against the paper."""
+        return self.provenance.changes
 
 
 def check_choices(config: Any) -> None:

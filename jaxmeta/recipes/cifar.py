@@ -13,6 +13,7 @@ from jaxmeta.experiments.methods.metric import (
 )
 from jaxmeta.experiments.nets import Conv4, RelationMaps
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 SETTINGS = {"5w1s": 1, "5w5s": 5}
@@ -25,11 +26,14 @@ def _metric(dataset: DataSet, name, paper, published, changes, learner, net=None
     """The recipes `cifar-fs-NAME-5w1s` and `-5w5s`, or those of FC100, of a metric learner."""
     return {
         f"{dataset.replace('_', '-')}-{name}-{setting}": Recipe(
-            paper=f"{paper}, {TITLES[dataset]} 5-way {k_shot}-shot, Conv4-64",
-            published=number if number == "none" else f"{number} %, inductive",
-            changes="batch normalisation by the support set's statistics; one episode of 20 ways "
-            "and 5 queries per class a step, 10 000 steps, the rate falling by a cosine; random "
-            f"crops and mirror images{changes}",
+            provenance=Provenance(
+                paper=f"{paper}, {TITLES[dataset]} 5-way {k_shot}-shot, Conv4-64",
+                published=Published.of(number if number == "none" else f"{number} %, inductive"),
+                changes="batch normalisation by the support set's statistics; one episode of 20 "
+                "ways and 5 queries per class a step, 10 000 steps, the rate falling by a cosine; "
+                "random "
+                f"crops and mirror images{changes}",
+            ),
             task=Images(
                 dataset=dataset,
                 rotations=False,
@@ -61,11 +65,13 @@ def _pretrained(dataset: DataSet, published):
     """The recipes `cifar-fs-rfs-5w1s` and `-5w5s`, or those of FC100: one training serves both."""
     return {
         f"{dataset.replace('_', '-')}-rfs-{setting}": Recipe(
-            paper=f"Tian et al. 2020, RFS simple, as listed in public tables, {TITLES[dataset]} "
-            f"5-way {k_shot}-shot, Conv4-64",
-            published=f"{number} %, inductive",
-            changes="40 epochs of the training classes by AdamW, the rate falling by a cosine, "
-            "not 100 by SGD with momentum; random crops and mirror images, no change of colour",
+            provenance=Provenance(
+                paper=f"Tian et al. 2020, RFS simple, as listed in public tables, "
+                f"{TITLES[dataset]} 5-way {k_shot}-shot, Conv4-64",
+                published=Published.of(f"{number} %, inductive"),
+                changes="40 epochs of the training classes by AdamW, the rate falling by a cosine, "
+                "not 100 by SGD with momentum; random crops and mirror images, no change of colour",
+            ),
             task=Images(
                 dataset=dataset,
                 rotations=False,
@@ -95,10 +101,12 @@ def _gradient(dataset: DataSet, name, paper, published, learner):
     """The same of a learner that adapts by gradient steps."""
     return {
         f"{dataset.replace('_', '-')}-{name}-{setting}": Recipe(
-            paper=f"{paper}, {TITLES[dataset]} 5-way {k_shot}-shot, Conv4",
-            published=number if number == "none" else f"{number} %",
-            changes="Conv4-32; batch normalisation by the support set's statistics; 10 000 steps "
-            "of 4 tasks, the rate falling by a cosine; random mirror images",
+            provenance=Provenance(
+                paper=f"{paper}, {TITLES[dataset]} 5-way {k_shot}-shot, Conv4",
+                published=Published.of(number if number == "none" else f"{number} %"),
+                changes="Conv4-32; batch normalisation by the support set's statistics; 10 000 "
+                "steps of 4 tasks, the rate falling by a cosine; random mirror images",
+            ),
             task=Images(
                 dataset=dataset,
                 rotations=False,

@@ -15,14 +15,17 @@ from jaxmeta.experiments.methods.gradient import (
 from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge, Siamese
 from jaxmeta.experiments.nets import Conv4, RelationMaps, SigmoidUnits
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 _MAML = Recipe(
-    paper="Finn et al. 2017, section 5.2, as for Omniglot 5-way 1-shot",
-    published="none",
-    changes="data, without rotations; 32 filters; outer rate 0.003, falling by a cosine; "
-    "meta-batch 8; 5 queries per class; 1 inner step, 3 at test; inner rate 0.4 of a sum over "
-    "classes is 2.0 of our mean",
+    provenance=Provenance(
+        paper="Finn et al. 2017, section 5.2, as for Omniglot 5-way 1-shot",
+        published=Published.of("none"),
+        changes="data, without rotations; 32 filters; outer rate 0.003, falling by a cosine; "
+        "meta-batch 8; 5 queries per class; 1 inner step, 3 at test; inner rate 0.4 of a sum over "
+        "classes is 2.0 of our mean",
+    ),
     task=Images(dataset="glyphs", rotations=False, train_q_queries=5),
     net=Conv4(width=32, strided=True, spatial_mean=True),
     learner=Maml(inner_lr=2.0, inner_steps=1, test_inner_steps=3),
@@ -41,8 +44,11 @@ _MAML = Recipe(
 def _like_maml(paper, changes, learner, **outer):
     return dataclasses.replace(
         _MAML,
-        paper=f"{paper}, as for Omniglot or mini-ImageNet 5-way 1-shot",
-        changes=f"data, net and outer loop of glyphs-maml-5w1s; {changes}",
+        provenance=dataclasses.replace(
+            _MAML.provenance,
+            paper=f"{paper}, as for Omniglot or mini-ImageNet 5-way 1-shot",
+            changes=f"data, net and outer loop of glyphs-maml-5w1s; {changes}",
+        ),
         learner=learner,
         outer=dataclasses.replace(_MAML.outer, **outer),
     )
@@ -51,9 +57,12 @@ def _like_maml(paper, changes, learner, **outer):
 def _metric(paper, learner, *, net=None):
     return dataclasses.replace(
         _MAML,
-        paper=f"{paper}, as for Omniglot 5-way 1-shot",
-        changes="data; 20 ways in training; 32 filters; 2 000 steps, the rate falling by a cosine; "
-        "batch normalisation by the support set's statistics",
+        provenance=dataclasses.replace(
+            _MAML.provenance,
+            paper=f"{paper}, as for Omniglot 5-way 1-shot",
+            changes="data; 20 ways in training; 32 filters; 2 000 steps, the rate falling by a "
+            "cosine; batch normalisation by the support set's statistics",
+        ),
         task=Images(dataset="glyphs", rotations=False, train_n_way=20, train_q_queries=5),
         net=net or Conv4(width=32),
         learner=learner,

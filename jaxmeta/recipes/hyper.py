@@ -12,6 +12,7 @@ from jaxmeta.experiments.methods.hyper import (
 )
 from jaxmeta.experiments.nets import Conv4, Mlp
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 _HT_CHANGES = (
@@ -20,10 +21,12 @@ _HT_CHANGES = (
     "statistics, in training too"
 )
 _HT = Recipe(
-    paper="Zhmoginov et al. 2022, section 5 and table 1, HyperTransformer, Omniglot 20-way 1-shot, "
-    "8 channels",
-    published="87.2 %, transductive",
-    changes=f"Vinyals split with rotations at test too; {_HT_CHANGES}",
+    provenance=Provenance(
+        paper="Zhmoginov et al. 2022, section 5 and table 1, HyperTransformer, Omniglot 20-way "
+        "1-shot, 8 channels",
+        published=Published.of("87.2 %, transductive"),
+        changes=f"Vinyals split with rotations at test too; {_HT_CHANGES}",
+    ),
     task=Images(dataset="omniglot", n_way=20, q_queries=5, train_n_way=20, train_q_queries=3),
     net=Conv4(width=8),
     learner=HyperTransformer(),
@@ -43,8 +46,11 @@ _HT = Recipe(
 def _channels(number):
     return dataclasses.replace(
         _HT,
-        paper=_HT.paper.replace("8 channels", f"{number} channels"),
-        published="not found",
+        provenance=dataclasses.replace(
+            _HT.provenance,
+            paper=_HT.paper.replace("8 channels", f"{number} channels"),
+            published=Published.of("not found"),
+        ),
         net=Conv4(width=number),
     )
 
@@ -52,10 +58,13 @@ def _channels(number):
 def _unlabelled(number):
     return dataclasses.replace(
         _HT,
-        paper="Zhmoginov et al. 2022, section 5.3, semi-supervised, on Omniglot 20-way 1-shot, "
-        "8 channels",
-        published="figures only, tieredImageNet",
-        changes=f"data; {number} unlabelled images per class; {_HT.changes}",
+        provenance=dataclasses.replace(
+            _HT.provenance,
+            paper="Zhmoginov et al. 2022, section 5.3, semi-supervised, on Omniglot 20-way 1-shot, "
+            "8 channels",
+            published=Published.of("figures only, tieredImageNet"),
+            changes=f"data; {number} unlabelled images per class; {_HT.changes}",
+        ),
         task=dataclasses.replace(_HT.task, unlabelled=number),
     )
 
@@ -74,9 +83,11 @@ _SMALL = Conv4(width=32, strided=True, spatial_mean=True)
 
 def _glyphs(paper, changes, learner, net=_SMALL, **outer):
     return Recipe(
-        paper=f"{paper}, 5-way 1-shot",
-        published="none",
-        changes=f"data; {changes}",
+        provenance=Provenance(
+            paper=f"{paper}, 5-way 1-shot",
+            published=Published.of("none"),
+            changes=f"data; {changes}",
+        ),
         task=_GLYPHS,
         net=net,
         learner=learner,
@@ -102,9 +113,12 @@ HYPER = {
     "omniglot-hypertransformer-20w1s-5-unlabelled": _unlabelled(5),
     "cifar-fs-hypertransformer-5w1s": dataclasses.replace(
         _HT,
-        paper="Zhmoginov et al. 2022, section 5, as for miniImageNet 5-way 1-shot, 16 channels",
-        published="not found",
-        changes=f"data; no augmentation; ReLU, not leaky; {_HT_CHANGES}",
+        provenance=dataclasses.replace(
+            _HT.provenance,
+            paper="Zhmoginov et al. 2022, section 5, as for miniImageNet 5-way 1-shot, 16 channels",
+            published=Published.of("not found"),
+            changes=f"data; no augmentation; ReLU, not leaky; {_HT_CHANGES}",
+        ),
         task=Images(dataset="cifar_fs", rotations=False),
         net=Conv4(width=16),
         learner=HyperTransformer(shared_features=16, heads=8, width_factor=0.5),
@@ -139,31 +153,37 @@ HYPER = {
         Conditional(SupportEncoder("wavenet", code_hidden=(128,) * 4)),
     ),
     "gaussian-process-conditional": Recipe(
-        paper="Garnelo et al. 2018, section 4.1, conditional neural process, 1-D curves",
-        published="figures only",
-        changes="30 000 steps of 16 tasks at 0.001 falling by a cosine, not 200 000 of 64 at "
-        "0.0001; least sigma 0.02, the noise of the curves, not 0.1; the loss over queries alone; "
-        "50 queries",
+        provenance=Provenance(
+            paper="Garnelo et al. 2018, section 4.1, conditional neural process, 1-D curves",
+            published=Published.of("figures only"),
+            changes="30 000 steps of 16 tasks at 0.001 falling by a cosine, not 200 000 of 64 at "
+            "0.0001; least sigma 0.02, the noise of the curves, not 0.1; the loss over queries "
+            "alone; 50 queries",
+        ),
         task=GaussianProcess(),
         net=_PERCEPTRON,
         learner=Conditional(least_sigma=0.02),
         outer=_CURVES,
     ),
     "sinusoid-conditional": Recipe(
-        paper="Garnelo et al. 2018, conditional neural process, on the task of Finn et al. 2017, "
-        "section 5.1",
-        published="none",
-        changes="30 000 steps of 16 tasks; least sigma 0.02",
+        provenance=Provenance(
+            paper="Garnelo et al. 2018, conditional neural process, on the task of Finn et al. "
+            "2017, section 5.1",
+            published=Published.of("none"),
+            changes="30 000 steps of 16 tasks; least sigma 0.02",
+        ),
         task=Sinusoid(),
         net=_PERCEPTRON,
         learner=Conditional(least_sigma=0.02),
         outer=_CURVES,
     ),
     "sinusoid-hypernetwork": Recipe(
-        paper="Ha et al. 2017, a hypernetwork of the support set, on the task of Finn et al. 2017, "
-        "section 5.1",
-        published="none",
-        changes="the target is Finn et al.'s net, all of whose weights are generated",
+        provenance=Provenance(
+            paper="Ha et al. 2017, a hypernetwork of the support set, on the task of Finn et al. "
+            "2017, section 5.1",
+            published=Published.of("none"),
+            changes="the target is Finn et al.'s net, all of whose weights are generated",
+        ),
         task=Sinusoid(),
         net=Mlp(init_scale=None),
         learner=Hypernetwork(),

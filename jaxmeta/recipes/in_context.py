@@ -10,6 +10,7 @@ from jaxmeta.experiments.methods.in_context import (
 )
 from jaxmeta.experiments.nets import Causal, Reader
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 _SET = (
@@ -17,10 +18,12 @@ _SET = (
     "every step, not a data set; Adam without weight decay"
 )
 _BANDIT = Recipe(
-    paper="Lee et al. 2023, section 4 and theorem 1, a decision-pretrained transformer on the "
-    "Bernoulli bandits of Duan et al. 2016, 5 arms, 10 pulls",
-    published="none there; by the theorem Thompson sampling, 5.837",
-    changes=f"{_SET}; Bernoulli arms and 10 pulls, not Gaussian arms and 500",
+    provenance=Provenance(
+        paper="Lee et al. 2023, section 4 and theorem 1, a decision-pretrained transformer on the "
+        "Bernoulli bandits of Duan et al. 2016, 5 arms, 10 pulls",
+        published=Published.of("none there; by the theorem Thompson sampling, 5.837"),
+        changes=f"{_SET}; Bernoulli arms and 10 pulls, not Gaussian arms and 500",
+    ),
     task=Bandits(),
     net=Reader(width=32, layers=2, heads=2),
     learner=DecisionPretrained(context=10),
@@ -47,10 +50,13 @@ _ON_D4RL = (
 # Nothing is drawn at random in these tables, so a rate of 1 is exact.
 _SOURCE = AlgorithmDistillation(rate=1.0, first_value=0.3, exploration=(0.0, 0.0))
 _DISTILLED = Recipe(
-    paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Room, 9x9, 20 steps",
-    published="a figure only; the best possible is 16.54 an episode",
-    changes="the source is Q-learning in a table, not A3C; whole histories, thinned out "
-    "to the episodes of a trial; fresh histories at every step; 2 layers, not 4",
+    provenance=Provenance(
+        paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Room, 9x9, 20 "
+        "steps",
+        published=Published.of("a figure only; the best possible is 16.54 an episode"),
+        changes="the source is Q-learning in a table, not A3C; whole histories, thinned out "
+        "to the episodes of a trial; fresh histories at every step; 2 layers, not 4",
+    ),
     task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=10),
     net=Causal(width=32),
     learner=_SOURCE,
@@ -67,10 +73,12 @@ _DISTILLED = Recipe(
     test_episodes=1_000,
 )
 _ROOM_ROUNDS = Recipe(
-    paper="Zheng, Zhang & Grover 2022, an online decision transformer, in the Dark Room of "
-    "Laskin et al. 2022, 9x9, 20 steps",
-    published=f"{_ON_D4RL}; here the best possible is 16.54 an episode",
-    changes=_ROUNDS,
+    provenance=Provenance(
+        paper="Zheng, Zhang & Grover 2022, an online decision transformer, in the Dark Room of "
+        "Laskin et al. 2022, 9x9, 20 steps",
+        published=Published.of(f"{_ON_D4RL}; here the best possible is 16.54 an episode"),
+        changes=_ROUNDS,
+    ),
     task=DarkRoom(size=9, horizon=20, start=(4, 4), trial=4),
     net=Causal(width=32),
     learner=OnlineDecisionTransformer(
@@ -98,19 +106,25 @@ IN_CONTEXT = {
     "dark-room-ad": _DISTILLED,
     "key-to-door-ad": dataclasses.replace(
         _DISTILLED,
-        paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Key-to-Door, 9x9, "
-        "50 steps",
-        published="a figure only; the best possible is 2 an episode",
-        changes=f"{_DISTILLED.changes}; the source sees whether it has the key",
+        provenance=dataclasses.replace(
+            _DISTILLED.provenance,
+            paper="Laskin et al. 2022, section 4, algorithm distillation in the Dark Key-to-Door, "
+            "9x9, 50 steps",
+            published=Published.of("a figure only; the best possible is 2 an episode"),
+            changes=f"{_DISTILLED.changes}; the source sees whether it has the key",
+        ),
         task=KeyToDoor(trial=10),
         learner=dataclasses.replace(_SOURCE, source_episodes=200),
     ),
     "dark-room-odt": _ROOM_ROUNDS,
     "navigation-odt": dataclasses.replace(
         _ROOM_ROUNDS,
-        paper="Zheng, Zhang & Grover 2022, an online decision transformer, on the navigation of "
-        "Finn et al. 2017",
-        published=_ON_D4RL,
+        provenance=dataclasses.replace(
+            _ROOM_ROUNDS.provenance,
+            paper="Zheng, Zhang & Grover 2022, an online decision transformer, on the navigation "
+            "of Finn et al. 2017",
+            published=Published.of(_ON_D4RL),
+        ),
         task=Navigation(horizon=20),
         learner=OnlineDecisionTransformer(
             target_return=-8.0, exploration=0.5, context=20, most_skill=0.5
@@ -119,10 +133,13 @@ IN_CONTEXT = {
     "bandit-dpt-5a10": _BANDIT,
     "dark-room-dpt": dataclasses.replace(
         _BANDIT,
-        paper="Lee et al. 2023, section 5, a decision-pretrained transformer in the Dark Room, "
-        "10x10, 100 steps",
-        published="a figure only; the best possible is 91.99 an episode",
-        changes=f"{_SET}; the teacher acts in a share of the steps of half of the contexts",
+        provenance=dataclasses.replace(
+            _BANDIT.provenance,
+            paper="Lee et al. 2023, section 5, a decision-pretrained transformer in the Dark Room, "
+            "10x10, 100 steps",
+            published=Published.of("a figure only; the best possible is 91.99 an episode"),
+            changes=f"{_SET}; the teacher acts in a share of the steps of half of the contexts",
+        ),
         task=DarkRoom(),
         net=Reader(width=32, layers=3, heads=2),
         learner=DecisionPretrained(context=100, teacher_share=0.5),

@@ -8,6 +8,7 @@ from jaxmeta.experiments.domains.images import Images
 from jaxmeta.experiments.methods.metric import Matching, Prototypical, Relation, Ridge, Siamese
 from jaxmeta.experiments.nets import Conv4, RelationMaps, SigmoidUnits
 from jaxmeta.experiments.outer import Outer
+from jaxmeta.experiments.provenance import Provenance, Published
 from jaxmeta.experiments.recipe import Recipe
 
 SETTINGS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
@@ -19,11 +20,13 @@ def _four(
     """The recipes `omniglot-NAME-5w1s`, `-5w5s`, `-20w1s` and `-20w5s`."""
     return {
         f"omniglot-{name}-{setting}": Recipe(
-            paper=f"{paper}, Omniglot {n_way}-way {k_shot}-shot",
-            published=published[setting],
-            changes=f"batch normalisation by the support set's statistics; {steps} steps, the "
-            f"rate halved at each quarter; {ways} ways, {queries} queries per class, {tasks} "
-            f"episodes a step{changes}",
+            provenance=Provenance(
+                paper=f"{paper}, Omniglot {n_way}-way {k_shot}-shot",
+                published=Published.of(published[setting]),
+                changes=f"batch normalisation by the support set's statistics; {steps} steps, the "
+                f"rate halved at each quarter; {ways} ways, {queries} queries per class, {tasks} "
+                f"episodes a step{changes}",
+            ),
             task=Images(
                 dataset="omniglot",
                 n_way=n_way,

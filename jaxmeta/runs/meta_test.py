@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmeta.experiments.parts import Work
+from jaxmeta.experiments.provenance import Published
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import write_json
 from jaxmeta.runs.folder import read_seconds
@@ -129,8 +130,9 @@ def _at_setting(
     known = recipes.get(name.replace(_short(task.n_way, task.k_shot), _short(n_way, k_shot)))
     return dataclasses.replace(
         recipe,
-        paper=known.paper if known else recipe.paper,
-        published=known.published if known else "none at this setting",
+        provenance=known.provenance
+        if known
+        else dataclasses.replace(recipe.provenance, published=Published.of("none at this setting")),
         task=dataclasses.replace(task, n_way=n_way, k_shot=k_shot),
     )
 

@@ -14,19 +14,18 @@ from jaxmeta.experiments import own
 from jaxmeta.experiments.build import Experiment, build
 from jaxmeta.experiments.codec import TYPE, encode, is_own
 from jaxmeta.experiments.fits import check_fits
+from jaxmeta.experiments.provenance import Provenance
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.checkpoints import Checkpoints, newest_record, write_bytes
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
 from jaxmeta.runs.settings import config_differences
-from jaxmeta.runs.untagged import tagged
+from jaxmeta.runs.untagged import tagged, with_provenance
 from jaxmeta.training import init_state
 from jaxmeta.training.processes import is_first
 
 # Streams of the seed that training, meta-test and the adaptation curves draw from.
 TRAINING, META_TEST = 0, 1
-# Fields of a recipe that a later release may word otherwise.
-TEXTS = ("paper", "published", "changes")
 
 
 def train(
@@ -69,7 +68,7 @@ def train(
     else:
         before = _parse(config, run_dir)
         _compare(run_dir, before, (name, recipe))
-        recipe = dataclasses.replace(recipe, **{text: getattr(before[1], text) for text in TEXTS})
+        recipe = dataclasses.replace(recipe, provenance=before[1].provenance)
         # In the words it has: another release may have other fields.
         fields = config["fields"]
         longer = {**fields["outer"], "steps": recipe.outer.steps}
@@ -138,7 +137,9 @@ def _compare(run_dir, before, now):
     (name, old), (new_name, new) = before, now
     found = [] if name == new_name else [f"the recipe is {new_name!r}"]
     old, new = (
-        encode(dataclasses.replace(recipe, **dict.fromkeys(TEXTS, ""))) for recipe in (old, new)
+        # A later release may word it otherwise.
+        encode(dataclasses.replace(recipe, provenance=Provenance()))
+        for recipe in (old, new)
     )
     steps = old["outer"]["steps"], new["outer"]["steps"]
     found += config_differences(old, new, steps=steps if steps[1] > steps[0] else None)
@@ -160,6 +161,7 @@ def _parse(config, run_dir):
         name, fields = config["recipe"], config["fields"]
         if TYPE not in fields:
             fields = tagged(name, fields)
+        fields = with_provenance(fields)
         return name, own.read(fields, config.get("code"), run_dir)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it has no recipe and fields ({error!r})") from error

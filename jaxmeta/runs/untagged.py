@@ -1,8 +1,12 @@
-"""Configs of the first run folders, which do not say of what types their parts are."""
+"""Configs of earlier run folders.
+
+The first do not say of what types their parts are, and have what is known of the paper as texts.
+"""
 
 from typing import Any
 
-from jaxmeta.experiments.codec import TYPE
+from jaxmeta.experiments.codec import TYPE, encode
+from jaxmeta.experiments.provenance import Provenance, Published
 
 # Types of task, net and learner, and the recipes of them that there were. A folder written since
 # says itself what it holds, so nothing is added here.
@@ -146,3 +150,13 @@ def tagged(name: str, fields: dict[str, Any]) -> dict[str, Any]:
                 parts["learner"]["encoder"] = encoder
             return {TYPE: "Recipe", **fields, **parts}
     raise ValueError(f"unknown recipe {name!r}, and its fields do not say of what types they are.")
+
+
+def with_provenance(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe, those of its paper in a `Provenance`."""
+    texts = {name: fields[name] for name in ("paper", "published", "changes") if name in fields}
+    if not texts or not all(isinstance(text, str) for text in texts.values()):
+        return fields
+    texts["published"] = Published.of(texts.get("published", "none"))
+    rest = {name: part for name, part in fields.items() if name not in texts}
+    return {**rest, "provenance": encode(Provenance(**texts))}

@@ -14,6 +14,7 @@ import pytest
 import jaxmeta
 from jaxmeta import experiments, recipes, runs
 from jaxmeta.command import cli, train
+from jaxmeta.command.flags import flags_of
 from jaxmeta.command.program_cache import keep_programs
 from jaxmeta.runs import read_metrics
 
@@ -149,7 +150,7 @@ def test_help_teaches(capsys):
         (["train", "--help"], ["jaxmeta resume RUN", "--help-all"]),
         (
             ["train", "omniglot-maml-5w1s", "--help"],
-            ["--inner-lr FLOAT", "step size of the inner loop (default: 2.0)", "--resume"],
+            ["--inner-lr FLOAT", "Step size of the inner loop. (default: 2.0)", "--resume"],
         ),
         (["evaluate", "--help"], ["--n-episodes"]),
         (["plot", "--help"], ["--out"]),
@@ -247,6 +248,13 @@ def test_help_fits_two_screens(capsys, monkeypatch):
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) <= 50 and max(map(len, lines)) <= 80, name
         assert "--help-all" in " ".join(lines)
+
+
+def test_every_field_is_explained_in_sentences():
+    for name, recipe in recipes.ALL.items():
+        for flag in flags_of(recipe):
+            text = flag.text
+            assert text and text[0].isupper() and text.endswith("."), (name, flag.path, text)
 
 
 def test_a_flag_without_its_prefix():

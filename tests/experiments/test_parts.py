@@ -21,6 +21,12 @@ def test_nothing_asks_of_which_class_a_part_is(floor):
             assert not ASKS.search(line), f"{path}:{number}: {line}"
 
 
+def test_no_line_of_the_library_asks_of_which_class_a_recipe_a_config_or_a_task_is():
+    asks = re.compile(r"isinstance\((recipe|config|task)")
+    for path in PACKAGE.rglob("*.py"):
+        assert not asks.search(path.read_text()), path
+
+
 @pytest.mark.parametrize("name", sorted(recipes.ALL))
 def test_the_parts_of_a_recipe_answer_all_that_is_asked(name):
     recipe = recipes.find(name)

@@ -13,6 +13,7 @@ import jaxmeta
 from jaxmeta import experiments, recipes, runs
 from jaxmeta.command import cli
 from jaxmeta.experiments.build import _cores
+from jaxmeta.experiments.fits import check_fits
 from jaxmeta.recipes.agents import AGENTS
 
 LEARNERS = sorted(recipes.ALL.keys() - AGENTS.keys())
@@ -33,6 +34,7 @@ def test_every_recipe_builds_and_says_what_it_is(name, small_images):
     recipe = recipes.find(name)
     assert recipe.paper and recipe.published and recipe.changes
     experiment = experiments.build(recipe)
+    check_fits(recipe, experiment)
     state = jax.eval_shape(
         lambda key: jaxmeta.init_state(
             key, experiment.learner, experiment.tx, experiment.meta_train
@@ -41,6 +43,9 @@ def test_every_recipe_builds_and_says_what_it_is(name, small_images):
     )
     shapes = jax.eval_shape(experiment.meta_train, jax.random.key(0))
     loss, outputs = jax.eval_shape(experiment.learner.loss, state.params, jax.random.key(0), shapes)
+    if isinstance(shapes, jaxmeta.Stream):  # It has no support set to adapt to.
+        assert loss.shape == () and outputs.shape == shapes.y.shape
+        return
     assert loss.shape == () and outputs.shape == shapes.query.y.shape
     # What was trained can be evaluated: the same parameters, other counts.
     episode = jax.eval_shape(next(iter(experiment.meta_test.values())), jax.random.key(0))
@@ -157,7 +162,9 @@ def test_a_run_is_resumed_with_its_own_fields_only(tmp_path):
         runs.train("sinusoid-maml", other, tmp_path, resume=True)
     with pytest.raises(ValueError, match="already holds a run of 40 steps"):
         runs.train("sinusoid-maml", recipe, tmp_path)
-    reworded = dataclasses.replace(recipe, paper="a", published="b", changes="c")
+    reworded = dataclasses.replace(
+        recipe, provenance=experiments.Provenance("a", experiments.Published.of("b"), "c")
+    )
     runs.train("sinusoid-maml", reworded, tmp_path, resume=True)
     assert runs.read_config(tmp_path) == ("sinusoid-maml", recipe)
 

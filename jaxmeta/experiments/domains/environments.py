@@ -63,9 +63,9 @@ class Bandits(World):
     """Bernoulli bandits."""
 
     n_arms: int = 5
-    """arms"""
+    """Arms of a bandit."""
     n_pulls: int = 10
-    """pulls of a trial"""
+    """Pulls of a trial."""
 
     def build(self) -> Environment:
         """The environment."""
@@ -96,13 +96,13 @@ class TabularMdps(World):
     """Random MDPs in tables."""
 
     n_states: int = 10
-    """states"""
+    """States of an MDP."""
     n_actions: int = 5
-    """actions"""
+    """Actions of an MDP."""
     horizon: int = 10
-    """steps of an episode"""
+    """Steps of an episode."""
     trial: int = 10
-    """episodes of a trial"""
+    """Episodes of a trial."""
 
     def build(self) -> Environment:
         """The environment."""
@@ -121,13 +121,13 @@ class Navigation(World):
     has_paths = True
 
     reward: Literal["distance", "squared_distance"] = "distance"
-    """minus which, at every step"""
+    """The reward of a step is minus this distance to the goal."""
     reach: float = 0.1
-    """how far an action of 1 moves the point in each coordinate, which is as far as it may"""
+    """How far an action of 1, the largest, moves the point in each coordinate."""
     horizon: int = 100
-    """steps of an episode"""
+    """Steps of an episode."""
     trial: int = 2
-    """episodes of a trial, for agents with a memory"""
+    """Episodes of a trial, for agents with a memory."""
 
     def build(self) -> Environment:
         """The environment."""
@@ -153,15 +153,15 @@ class Locomotion(World):
     """A robot that is to run in a direction or at a velocity; needs the extra `brax`."""
 
     robot: Literal["half_cheetah", "ant"] = "half_cheetah"
-    """which"""
+    """The robot that is to run."""
     goal: Literal["direction", "velocity"] = "direction"
-    """what differs from task to task"""
+    """What differs from task to task."""
     backend: Literal["generalized", "spring", "positional", "mjx"] = "generalized"
-    """physics; only generalized and mjx compare with papers"""
+    """The physics. Only those of generalized and mjx compare with papers."""
     horizon: int = 200
-    """steps of an episode"""
+    """Steps of an episode."""
     trial: int = 2
-    """episodes of a trial, for agents with a memory"""
+    """Episodes of a trial, for agents with a memory."""
 
     def build(self) -> Environment:
         """The environment."""
@@ -184,13 +184,13 @@ class DarkRoom(World):
     """A room with a goal that cannot be seen."""
 
     size: int = 10
-    """cells along a side"""
+    """Cells along a side of the room."""
     horizon: int = 100
-    """steps of an episode"""
+    """Steps of an episode."""
     start: tuple[int, ...] = (0, 0)
-    """cell in which an episode begins, two numbers"""
+    """Cell in which an episode begins, two numbers."""
     trial: int = 4
-    """episodes of a trial"""
+    """Episodes of a trial."""
 
     def build(self) -> Environment:
         """The environment."""
@@ -217,13 +217,13 @@ class KeyToDoor(World):
     """A dark room with a key and a door."""
 
     size: int = 9
-    """cells along a side"""
+    """Cells along a side of the room."""
     horizon: int = 50
-    """steps of an episode"""
+    """Steps of an episode."""
     start: tuple[int, ...] = (4, 4)
-    """cell in which an episode begins, two numbers"""
+    """Cell in which an episode begins, two numbers."""
     trial: int = 4
-    """episodes of a trial"""
+    """Episodes of a trial."""
 
     def build(self) -> Environment:
         """The environment."""

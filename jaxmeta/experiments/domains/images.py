@@ -106,23 +106,25 @@ class Images(ImageSource, Domain):
     score = staticmethod(losses.accuracy)
 
     n_way: int = 5
-    """classes per episode at test"""
+    """Classes of an episode at test."""
     k_shot: int = 1
-    """support images per class at test"""
+    """Support images of each class at test."""
     q_queries: int = 15
-    """query images per class at test"""
+    """Query images of each class at test."""
     train_n_way: int = 5
-    """classes per episode in training"""
+    """Classes of an episode in training."""
     train_k_shot: int = 1
-    """support images per class in training"""
+    """Support images of each class in training."""
     train_q_queries: int = 15
-    """query images per class in training"""
+    """Query images of each class in training."""
     whole_batch: int | None = None
-    """images of a training step, drawn from all classes for a classifier of them; None: episodes"""
+    """Images of a training step, drawn from all classes for a classifier of them. None: training is
+    by episodes."""
     unlabelled: int = 0
-    """further support images per class that come without their label"""
+    """Further support images of each class that come without their label."""
     augment: tuple[Literal["crop", "flip", "colour", "erase", "affine"], ...] = ()
-    """random changes of every training picture, in this order; pictures at test stay as they are"""
+    """Random changes of every training picture, in this order. Pictures at test stay as they
+    are."""
 
     @property
     def n_outputs(self) -> int:

@@ -28,13 +28,13 @@ class Sinusoid(_Regression):
     """Regression of `a sin(x - p)`."""
 
     k_shot: int = 10
-    """support points in training"""
+    """Support points in training."""
     q_queries: int = 10
-    """query points in training"""
+    """Query points in training."""
     test_k_shot: int = 5
-    """support points at test"""
+    """Support points at test."""
     test_q_queries: int = 100
-    """query points at test"""
+    """Query points at test."""
 
     def samples(self) -> Samples:
         """Sinusoids, tested at several shots, the recipe's own first."""
@@ -102,7 +102,7 @@ class Quadratic(_Regression):
     """Least squares in a few unknowns."""
 
     dimension: int = 10
-    """unknowns, and equations"""
+    """Unknowns of a problem, which has as many equations."""
 
     def samples(self) -> Samples:
         """Random problems, the same in all splits."""
@@ -115,14 +115,17 @@ class GaussianProcess(_Regression):
     """Regression of curves drawn from a Gaussian process."""
 
     least_k_shot: int = 3
-    """fewest support points"""
+    """Fewest support points of a task."""
     most_k_shot: int = 10
-    """most support points"""
+    """Most support points of a task."""
     q_queries: int = 50
-    """query points"""
+    """Query points of a task."""
 
     def samples(self) -> Samples:
         """Random curves, the same in all splits."""
         shots = (self.least_k_shot, self.most_k_shot)
         sample = tasks.gaussian_process(k_shot=shots, q_queries=self.q_queries)
         return Samples(sample, sample, {f"{shots[0]} to {shots[1]}-shot": sample})
+
+
+Regressions = Sinusoid | Regression | Quadratic | GaussianProcess

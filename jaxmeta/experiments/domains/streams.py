@@ -24,19 +24,19 @@ class Streams(ImageSource, Domain):
     scored_by = staticmethod(of_all_steps)
 
     n_way: int = 5
-    """classes of a sequence"""
+    """Classes of a stream."""
     per_class: int = 10
-    """images of each class"""
+    """Images of each class in a stream."""
     length: int | None = None
-    """steps; None: all images"""
+    """Steps of a stream. None: all its images."""
     strings: bool = False
-    """labels are strings of five letters, not one-hot"""
+    """Labels are strings of five letters, not one-hot."""
     size: int = 20
-    """side to which the images are made smaller"""
+    """Side in pixels to which the images are made smaller."""
     max_turn: float = 0.0
-    """largest random turn of an image in training, in radians"""
+    """Largest random turn of an image in training, in radians."""
     max_shift: float = 0.0
-    """largest random shift of an image in training, as a share of its side"""
+    """Largest random shift of an image in training, as a share of its side."""
 
     def sample(self, class_data: ClassData, *, training: bool) -> Sample:
         """Streams of one split."""

@@ -55,15 +55,15 @@ class Maml(_PlainWeights):
     """MAML; FOMAML with `derivative="first_order"`."""
 
     inner_lr: float = 0.01
-    """step size of the inner loop"""
+    """Step size of the inner loop."""
     inner_steps: int = 5
-    """gradient steps on the support set in training"""
+    """Gradient steps on the support set in training."""
     test_inner_steps: int = 10
-    """gradient steps on the support set at test"""
+    """Gradient steps on the support set at test."""
     derivative: Derivative = _SECOND_ORDER
-    """second order in one of two ways, or first order"""
+    """How the meta-gradient is computed: second order in one of two ways, or first order."""
     transductive: bool = False
-    """train with the query set's own batch statistics"""
+    """The query set is normalised by its own batch statistics in training."""
 
     @property
     def is_second_order(self) -> bool:
@@ -102,9 +102,9 @@ class MetaSgd(Maml):
     """Meta-SGD: `inner_lr` is where every weight's learned rate starts."""
 
     inner_steps: int = 1
-    """gradient steps on the support set in training"""
+    """Gradient steps on the support set in training."""
     test_inner_steps: int = 1
-    """gradient steps on the support set at test"""
+    """Gradient steps on the support set at test."""
 
     def build(self, net, loss_fn, inner_steps):
         return gradient.meta_sgd(
@@ -122,15 +122,15 @@ class Reptile(_PlainWeights):
     """Reptile, with Adam without momentum in the inner loop."""
 
     inner_lr: float = 1e-3
-    """step size of the inner Adam"""
+    """Step size of the inner Adam."""
     inner_steps: int = 5
-    """steps per task in training"""
+    """Steps on a task in training."""
     test_inner_steps: int = 50
-    """steps at test"""
+    """Steps on a task at test."""
     inner_batch: int | None = 10
-    """support rows per step in training; None: all"""
+    """Support rows of an inner step in training. None: all rows."""
     test_inner_batch: int | None = 5
-    """support rows per step at test; None: all"""
+    """Support rows of an inner step at test. None: all rows."""
 
     def assemble(self, net: Any, domain: Any) -> Built:
         """The learner, with another size of minibatches at test."""
@@ -158,15 +158,15 @@ class MamlPlusPlus(_InnerLoop):
     """MAML++; as many inner steps at test as in training."""
 
     inner_lr: float = 0.1
-    """where every learned rate starts"""
+    """Where every learned inner rate starts."""
     inner_steps: int = 5
-    """gradient steps on the support set"""
+    """Gradient steps on the support set in training."""
     test_inner_steps: int = 5
-    """the same number"""
+    """Gradient steps on the support set at test: as many as in training."""
     annealing_steps: int = 5000
-    """meta-steps until the loss after the last step alone counts"""
+    """Meta-steps until only the loss after the last inner step counts."""
     derivative: Derivative = _SECOND_ORDER
-    """second order in one of two ways, or first order"""
+    """How the meta-gradient is computed: second order in one of two ways, or first order."""
 
     least_inner_steps = 1
 
@@ -192,15 +192,15 @@ class Cavia(_InnerLoop):
     """CAVIA."""
 
     context_size: int = 5
-    """numbers in the context"""
+    """Numbers in the context."""
     inner_lr: float = 1.0
-    """step size of the inner loop"""
+    """Step size of the inner loop."""
     inner_steps: int = 1
-    """gradient steps on the support set in training"""
+    """Gradient steps on the support set in training."""
     test_inner_steps: int = 1
-    """gradient steps on the support set at test"""
+    """Gradient steps on the support set at test."""
     derivative: Derivative = _SECOND_ORDER
-    """second order in one of two ways, or first order"""
+    """How the meta-gradient is computed: second order in one of two ways, or first order."""
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps."""
@@ -219,17 +219,17 @@ class Imaml(_PlainWeights):
     """iMAML."""
 
     inner_lr: float = 0.1
-    """step size of the inner solver"""
+    """Step size of the inner solver."""
     inner_steps: int = 16
-    """steps of the inner solver in training"""
+    """Steps of the inner solver in training."""
     test_inner_steps: int = 16
-    """steps of the inner solver at test"""
+    """Steps of the inner solver at test."""
     lam: float = 2.0
-    """pull towards the initialisation"""
+    """Strength of the pull towards the initialisation."""
     cg_steps: int = 5
-    """conjugate-gradient steps"""
+    """Steps of the conjugate gradients."""
     damping: float = 0.0
-    """added to the linear system"""
+    """Number that is added to the diagonal of the linear system."""
 
     def build(self, net: NetLike, loss_fn: losses.LossFn, inner_steps: int) -> Learner:
         """The learner with that many inner steps."""
@@ -249,13 +249,13 @@ class MetaLstm(_InnerLoop):
     """The LSTM meta-learner."""
 
     hidden: int = 20
-    """units of the LSTM under the gates"""
+    """Units of the LSTM under the gates."""
     input_bias: tuple[float, float] = (-5.0, -4.0)
-    """where the bias of the input gate starts; its sigmoid is about the inner rate"""
+    """Range in which the bias of the input gate starts. Its sigmoid is about the inner rate."""
     inner_steps: int = 12
-    """updates in training"""
+    """Updates of the weights in training."""
     test_inner_steps: int = 12
-    """updates at test"""
+    """Updates of the weights at test."""
 
     @property
     def analysed_lr(self) -> float:
@@ -278,17 +278,17 @@ class LearnedOptimizer(_InnerLoop):
     """The learned optimiser, on gradients as they are."""
 
     hidden: int = 20
-    """units of each LSTM"""
+    """Units of each LSTM."""
     layers: int = 2
-    """LSTMs on top of each other"""
+    """Number of LSTMs on top of each other."""
     scale: float = 0.01
-    """factor of the output"""
+    """Factor of the optimiser's output."""
     unroll: int = 20
-    """steps of a window of truncated backpropagation"""
+    """Steps of a window of truncated backpropagation."""
     inner_steps: int = 100
-    """updates in training"""
+    """Updates of the weights in training."""
     test_inner_steps: int = 100
-    """updates at test"""
+    """Updates of the weights at test."""
 
     least_inner_steps = 1
 

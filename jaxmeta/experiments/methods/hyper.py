@@ -33,23 +33,24 @@ class HyperTransformer(OnePass):
     """HyperTransformer; the recipe's `Conv4` has the channels of the net that is generated."""
 
     trained_blocks: int = 0
-    """first blocks whose kernels are learned, not generated; 4: the logits' layer alone is"""
+    """Number of first blocks whose kernels are learned, not generated. 4 generates only the final
+    layer."""
     allocation: Literal["output", "spatial"] = "output"
-    """what a weight token stands for: one output channel, or one place of the kernel"""
+    """What a weight token stands for: one output channel, or one place of the kernel."""
     shared_features: int = 32
-    """features of the image itself, the same for all layers"""
+    """Number of features of the image itself, the same for all layers."""
     label_size: int = 32
-    """entries of a label's vector"""
+    """Entries of the vector that stands for a label."""
     transformer_layers: int = 3
-    """layers of each encoder"""
+    """Layers of each encoder."""
     heads: int = 2
-    """heads of each attention"""
+    """Heads of each attention."""
     width_factor: float = 1.0
-    """width inside the encoder over that of the tokens"""
+    """Width inside an encoder, divided by that of the tokens."""
     drop_labelled: float = 0.0
-    """largest probability of dropping a labelled support row in training"""
+    """Largest probability of dropping a labelled support row in training."""
     drop_unlabelled: float = 0.0
-    """largest probability of dropping an unlabelled support row in training"""
+    """Largest probability of dropping an unlabelled support row in training."""
 
     def build(self, net, n_outputs, loss_fn: losses.LossFn, *, observe: bool = False) -> Learner:
         """The learner, which finds the number of outputs in the labels."""
@@ -92,11 +93,13 @@ class SupportEncoder:
     """The code of a support set; images go through the recipe's `Conv4` first."""
 
     code: Literal["mean", "class_means", "wavenet"] = "mean"
-    """mean over all rows, one mean per class, or a WaveNet over the sequence"""
+    """How the support set becomes a code: mean over all rows, one mean for each class, or a WaveNet
+    over the sequence."""
     code_size: int = 128
-    """entries of the code, or of each class's"""
+    """Entries of the code, or of the code of each class."""
     code_hidden: tuple[int, ...] = (128, 128, 128)
-    """widths of the layers before it; a WaveNet: one layer each, as wide as the first"""
+    """Widths of the layers before the code. A WaveNet has one layer for each, as wide as the
+    first."""
 
     def build(self, embed: nn.Module | None) -> nn.Module:
         """The module."""
@@ -117,13 +120,14 @@ class Conditional(OnePass):
     """A net with the support set's code as an input."""
 
     encoder: SupportEncoder = SupportEncoder()
-    """the code of the support set"""
+    """The code of the support set."""
     film: bool = False
-    """images: the code scales and shifts the third block's channels; else it joins the head"""
+    """For images: the code scales and shifts the channels of the third block. Otherwise it joins
+    the head."""
     head: tuple[int, ...] = (128,)
-    """images: hidden widths of that head"""
+    """For images: hidden widths of the head that the code joins."""
     least_sigma: float | None = None
-    """regression: smallest predictive standard deviation; None: none is predicted"""
+    """For regression: smallest predictive standard deviation. None: none is predicted."""
 
     def build(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
         """The learner."""
@@ -175,13 +179,13 @@ class Hypernetwork(OnePass):
     """A generator of the recipe's net."""
 
     encoder: SupportEncoder = SupportEncoder()
-    """the code of the support set"""
+    """The code of the support set."""
     generated: Literal["all", "head"] = "all"
-    """which weights are generated"""
+    """Which weights are generated."""
     chunk_size: int | None = None
-    """entries generated at once; None: whole weights"""
+    """Entries that are generated at once. None: whole weights."""
     generator_hidden: tuple[int, ...] = (128,)
-    """widths of the generator's layers"""
+    """Widths of the generator's layers."""
 
     def build(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
         """The learner."""

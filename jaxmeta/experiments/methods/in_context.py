@@ -33,11 +33,11 @@ class DecisionPretrained(_InContext):
     """A decision-pretrained transformer."""
 
     context: int = 100
-    """transitions in a context"""
+    """Transitions in a context."""
     teacher_share: float = 0.0
-    """share of the contexts, from 0 to 1, in which the teacher acts in some steps"""
+    """Share of the contexts, from 0 to 1, in which the teacher acts in some steps."""
     greedy: bool = False
-    """take the likeliest action at test; False draws one"""
+    """The likeliest action is taken at test. Otherwise one is drawn."""
 
     def scored_by(self, metric: Callable) -> Score:
         """Of a posterior the likelihood is the measure, and not the metric of returns."""
@@ -87,15 +87,15 @@ class AlgorithmDistillation(_InContext):
     """Algorithm distillation of Q-learning in tables."""
 
     source_episodes: int = 100
-    """episodes that the source learns for"""
+    """Episodes that the source learns for."""
     rate: float = 0.5
-    """step size of the source"""
+    """Step size of the source."""
     discount: float = 0.9
-    """of rewards, of the source"""
+    """Discount of rewards of the source."""
     first_value: float = 1.0
-    """value of every action before the source has learned"""
+    """Value of every action before the source has learned."""
     exploration: tuple[float, ...] = (0.1, 0.0)
-    """shares of random actions in the first and the last episode of the source"""
+    """Shares of random actions in the first and in the last episode of the source."""
 
     def source(self, environment: Environment) -> Callable:
         """The learner that is imitated."""
@@ -135,33 +135,34 @@ class OnlineDecisionTransformer(_InContext):
     """An online decision transformer."""
 
     target_return: float = 30.0
-    """return of a trial asked for at test; the unit of returns to go"""
+    """Return of a trial that is asked for at test. Returns to go are counted in units of it."""
     exploration: float = 2.0
-    """how many times as much is asked for in training"""
+    """How many times as much return is asked for in training as at test."""
     context: int = 20
-    """steps of a window in training, each of three tokens"""
+    """Steps of a window in training. Each has three tokens."""
     test_context: int | None = None
-    """steps of context at test; None: as in training"""
+    """Steps of context at test. None: as in training."""
     hindsight: bool = True
-    """learn from returns achieved; False: from those asked for"""
+    """It learns from the returns that were achieved. Otherwise it learns from those asked for."""
     constrained: bool = True
-    """keep the entropy up by its dual; False: likelihood alone"""
+    """The entropy is kept up by a dual variable. Otherwise the likelihood alone is trained."""
     greedy: bool = True
-    """take the likeliest action at test; False draws one"""
+    """The likeliest action is taken at test. Otherwise one is drawn."""
     dual_rate: float = 1e-4
-    """step size of the dual variable, under Adam"""
+    """Step size of the dual variable, under Adam."""
     capacity: int = 1000
-    """trials in the buffer"""
+    """Trials in the buffer."""
     offline_trials: int = 1000
-    """trials of given data, of which the best are kept"""
+    """Trials of given data, of which the best are kept."""
     most_skill: float = 1.0
-    """largest share of the given data's actions that are a teacher's; drawn for each trial"""
+    """Largest share of actions of the given data that are a teacher's. The share is drawn for each
+    trial."""
     offline_rounds: int = 10
-    """rounds before the first roll-out"""
+    """Rounds before the first roll-out."""
     updates: int = 100
-    """gradient steps of a round"""
+    """Gradient steps of a round."""
     windows: int = 64
-    """windows of each gradient step"""
+    """Windows of each gradient step."""
 
     def build(self, net: Any, task: Any) -> rl.Agent:
         """The agent."""

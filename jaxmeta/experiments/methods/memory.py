@@ -31,23 +31,24 @@ class Mann(_Memory):
     """A memory-augmented net, or one of its baselines."""
 
     controller: Literal["lstm", "feed_forward"] = "lstm"
-    """what reads and writes"""
+    """Kind of the controller, which reads from the memory and writes to it."""
     hidden: int = 200
-    """its units"""
+    """Units of the controller."""
     memory: Literal["lrua", "ntm", "none"] = "lrua"
-    """least recently used access, a neural Turing machine's, or the controller alone"""
+    """Kind of the memory: least recently used access (lrua), that of a neural Turing machine, or
+    none beside the controller."""
     slots: int = 128
-    """vectors in the memory"""
+    """Vectors in the memory."""
     width: int = 40
-    """numbers in each"""
+    """Numbers in each vector of the memory."""
     heads: int = 4
-    """that read, and for lrua write"""
+    """Heads that read from the memory. With lrua each of them also writes."""
     decay: float = 0.99
-    """of the usage (lrua)"""
+    """Share of a slot's usage that is left after a step, with lrua."""
     strength: float = 1.0
-    """factor of the cosines (lrua)"""
+    """Factor of the cosines between keys and memory, with lrua."""
     address_before_write: bool = False
-    """compare keys with the memory before this step's writing (lrua)"""
+    """Keys are compared with the memory before the step's own writing, with lrua."""
 
     def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
         """The learner."""
@@ -80,7 +81,7 @@ class Snail(_Memory):
     """SNAIL."""
 
     filters: int = 128
-    """of each dense block"""
+    """Filters of each dense block."""
 
     def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
         """The learner."""
@@ -92,7 +93,7 @@ class MetaNetworks(_Memory):
     """Meta networks."""
 
     maker_hidden: int = 20
-    """units of the nets that make the fast weights"""
+    """Units of the nets that make the fast weights."""
 
     def build(self, net: Any, n_outputs: int, loss_fn: losses.LossFn) -> Learner:
         """The learner."""

@@ -39,9 +39,9 @@ class Prototypical(_Embedded):
     """Prototypical networks."""
 
     distance: Literal["squared_euclidean", "cosine"] = "squared_euclidean"
-    """between a query and a class mean"""
+    """Distance between a query and a class mean."""
     refine_steps: int = 0
-    """times the unlabelled support images are shared among the class means"""
+    """How often the unlabelled support images are shared among the class means."""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
@@ -60,11 +60,11 @@ class Matching(_Embedded):
     """Matching networks."""
 
     full_context: bool = False
-    """embed support images and queries in the light of the whole support set"""
+    """Support images and queries are embedded in the light of the whole support set."""
     processing_steps: int = 3
-    """how often a query reads from the support set, with full context"""
+    """How often a query reads from the support set, with full context."""
     scale: float = 1.0
-    """factor of the cosines; 1 in the paper, 10 and more in later work"""
+    """Factor of the cosines: 1 in the paper, 10 and more in later work."""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
@@ -90,11 +90,11 @@ class Relation(_Embedded):
     """Relation networks."""
 
     compare_width: int = 64
-    """channels of the comparison's convolutions"""
+    """Channels of the convolutions that compare two maps."""
     hidden: int = 8
-    """units before the score"""
+    """Units of the layer before the score."""
     padding: Literal["SAME", "VALID"] = "SAME"
-    """of the comparison's convolutions"""
+    """Padding of the convolutions that compare two maps."""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
@@ -109,7 +109,8 @@ class WholeClassification(_Embedded):
     """A classifier of all training classes, whose features a head of the support set then reads."""
 
     head: Literal["logistic_regression", "cosine"] = "logistic_regression"
-    """fitted to the support set: logistic regression (RFS) or cosine class means (Meta-Baseline)"""
+    """What is fitted to the support set: logistic regression (RFS) or cosine class means
+    (Meta-Baseline)."""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""
@@ -130,9 +131,9 @@ class Ridge(_Embedded):
     """Ridge regression (R2-D2)."""
 
     lam: float = 50.0
-    """where the learned regulariser starts"""
+    """Where the learned regulariser starts."""
     scale: float = 1.0
-    """where the learned scale of the logits starts"""
+    """Where the learned scale of the logits starts."""
 
     def build(self, embed: NetLike) -> Learner:
         """The learner on an embedding."""

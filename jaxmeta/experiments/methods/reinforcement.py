@@ -16,21 +16,21 @@ class Rl2(Acting):
     """RL^2."""
 
     discount: float = 0.99
-    """of rewards"""
+    """Discount of rewards."""
     gae_lambda: float = 0.3
-    """of the advantages"""
+    """Lambda of generalised advantage estimation."""
     update: Literal["ppo", "a2c"] = "ppo"
-    """outer update"""
+    """The outer update."""
     epochs: int = 4
-    """passes over the trials of a step (ppo)"""
+    """Passes over the trials of a step, with ppo."""
     minibatches: int = 4
-    """of each pass (ppo)"""
+    """Minibatches of each pass, with ppo."""
     clip_ratio: float = 0.2
-    """largest change of a probability's ratio that pays (ppo)"""
+    """Largest change of an action's probability, as a ratio, that still counts, with ppo."""
     value_weight: float = 0.5
-    """of the values' error"""
+    """Weight of the error of the values."""
     entropy_weight: float = 0.01
-    """of the policy's entropy"""
+    """Weight of the entropy of the policy."""
 
     def build(self, net: Any, task: Any) -> rl.Agent:
         """The agent."""
@@ -66,26 +66,26 @@ class MamlRl(Acting):
     tasks_at_test = 20
 
     inner_lr: float = 0.1
-    """step size of the inner loop"""
+    """Step size of the inner loop."""
     inner_steps: int = 1
-    """policy-gradient steps in training; 0: pretraining on all tasks"""
+    """Policy-gradient steps in training. 0: pretraining on all tasks."""
     # The agent's own default, None, is these three for an inner rate of 0.1: a, a / 2, a / 2.
     test_inner_lrs: tuple[float, ...] = (0.1, 0.05, 0.05)
-    """step sizes at test"""
+    """Step sizes of the inner loop at test."""
     episodes: int = 20
-    """acted for each step, and after the last"""
+    """Episodes that are acted for each inner step, and after the last."""
     discount: float = 0.99
-    """of rewards"""
+    """Discount of rewards."""
     gae_lambda: float = 1.0
-    """of the advantages"""
+    """Lambda of generalised advantage estimation."""
     inner_loss: Literal["surrogate", "dice", "low_variance_curvature"] = "surrogate"
-    """estimator of the inner gradient"""
+    """Estimator of the inner gradient."""
     credit_sampling: bool = False
-    """the gradient through the episodes adapted to"""
+    """The meta-gradient also goes through the sampling of the episodes that are adapted to."""
     update: Literal["trpo", "ppo", "gradient"] = "trpo"
-    """outer update; trpo does not use the outer optimiser"""
+    """The outer update. With trpo the outer optimiser is not used."""
     max_kl: float = 0.01
-    """the trust region (trpo)"""
+    """Size of the trust region, with trpo."""
 
     def build(self, net: Any, task: Any) -> rl.Agent:
         """The agent."""

@@ -59,14 +59,17 @@ def taking_streams(learner: Learner, *, init: Callable, loss: Callable) -> Learn
 
     def init_either(key: Key, task: Episode | Stream) -> Params:
         check_key(key)
-        if isinstance(task, Stream):
-            return init(key, _looked_at(task))
-        return learner.init(key, task)
+        match task:
+            case Stream():
+                return init(key, _looked_at(task))
+            case _:
+                return learner.init(key, task)
 
     def loss_either(params: Params, key: Key, task: Episode | Stream) -> tuple[jax.Array, Outputs]:
         check_params(params)
-        if isinstance(task, Stream):
-            return loss(params, key, _looked_at(task))
+        match task:
+            case Stream():
+                return loss(params, key, _looked_at(task))
         check_episode(task)
         if len(task.support.x) == 0:
             raise ValueError(
