@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from jaxmeta.runs.checkpoints import Checkpoints, newest_record, write_bytes
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
 from jaxmeta.runs.settings import config_differences
+from jaxmeta.runs.trackers import Tracker
 from jaxmeta.runs.untagged import tagged, with_provenance
 from jaxmeta.training import init_state
 from jaxmeta.training.processes import is_first
@@ -36,6 +38,7 @@ def train(
     resume: bool = False,
     code: own.OwnCode | None = None,
     show_progress: bool = True,
+    log: Sequence[Tracker] = (),
 ) -> Fitted:
     """Trains a recipe into a run folder.
 
@@ -50,6 +53,7 @@ def train(
         jaxmeta's; a copy of its source is kept in the folder. Without it this process can read the
         run, and another one after `jaxmeta.runs.allow(recipe)`.
       show_progress: a bar, and a line for every validation.
+      log: trackers that take the metrics, too, such as `["wandb"]`.
 
     Raises:
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
@@ -91,6 +95,7 @@ def train(
         resume=resume,
         config=config,
         show_progress=show_progress,
+        log=log,
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
