@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import jaxmeta
 from jaxmeta import FewShotClassifier, FewShotRegressor, answers, recipes
-from jaxmeta.heads import Identity
+from jaxmeta.networks import Identity
 
 
 # No check is expected to fail; those that need pandas or an environment variable skip themselves.

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmeta.checks import at_least
 from jaxmeta.doors import check_key, check_params, check_sample
-from jaxmeta.learner import Trainable
+from jaxmeta.learner import Key, Params, Trainable
 from jaxmeta.training.intervals import Ci, estimator, is_traced
 from jaxmeta.training.scores import Evaluation, Score, chosen
 from jaxmeta.training.tracing import jit_passing_constants
@@ -101,14 +101,14 @@ def make_evaluate(
     measure = score.measure(learner, transductive)
     check_sample(sample)
 
-    def numbers_of(params, key):
+    def numbers_of(params: Params, key: Key) -> Any:
         key_episode, key_learner = jax.random.split(key)
         return measure(params, key_learner, sample(key_episode))
 
     at_once = score.episodes_at_once if episodes_at_once is None else episodes_at_once
     compiled = over_episodes(numbers_of, n_episodes, at_once)
 
-    def run(params, key):
+    def run(params: Params, key: Key) -> Evaluation:
         check_params(params)
         check_key(key)
         numbers = compiled(params, key)
@@ -121,7 +121,7 @@ def make_evaluate(
     return run
 
 
-def _on_host(leaf):
+def _on_host(leaf: Any) -> np.ndarray:
     """As NumPy's, in float64 if it is a float: many results are added up."""
     leaf = np.asarray(leaf)
     return leaf if leaf.dtype.kind in "biu" else leaf.astype(np.float64)
@@ -143,7 +143,7 @@ def over_episodes(
             raise TypeError(f"{name} must be an int, got {number!r}.")
         at_least(1, **{name: number})
 
-    def scores(params, key):
+    def scores(params: Params, key: Key) -> Any:
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.arange(n_episodes))
         at_once = min(episodes_at_once, n_episodes)
         batch_size = at_once if at_once > 1 else None

@@ -14,7 +14,18 @@ import numpy as np
 from jaxmeta import losses
 from jaxmeta.checks import at_least
 from jaxmeta.doors import check_learner
-from jaxmeta.learner import Examples, check_classes, check_episode, check_stream
+from jaxmeta.learner import (
+    Adapted,
+    Episode,
+    Examples,
+    Key,
+    Learner,
+    Params,
+    Stream,
+    check_classes,
+    check_episode,
+    check_stream,
+)
 from jaxmeta.losses import accuracy, wide
 from jaxmeta.support import zeroed
 from jaxmeta.training.intervals import Estimator, is_traced
@@ -73,12 +84,12 @@ def few_shot(metric: Callable = accuracy) -> Score:
       1.0
     """
 
-    def measure(learner, transductive):
+    def measure(learner: Any, transductive: bool) -> Callable:
         check_learner(learner)
         _check_parts("few_shot", learner, "adapt", "predict")
         tested = (all_together if transductive else one_query_at_a_time)(learner)
 
-        def numbers(params, key, episode):
+        def numbers(params: Params, key: Key, episode: Episode) -> Any:
             check_episode(episode)
             _check_fixed_classes(episode)
             query = zeroed(episode.query)
@@ -91,7 +102,7 @@ def few_shot(metric: Callable = accuracy) -> Score:
 
         return numbers
 
-    def reduce(numbers, estimate):
+    def reduce(numbers: Any, estimate: Estimator) -> Evaluation:
         values = numbers.value
         if is_traced(values):  # Nothing can be raised there: NaN stays NaN.
             values = jnp.where(numbers.is_finite, values, jnp.nan)
@@ -134,11 +145,11 @@ def online(n_presentations: int = 10, is_right: Callable = losses.is_right) -> S
     """
     at_least(1, n_presentations=n_presentations)
 
-    def measure(learner, transductive):
+    def measure(learner: Any, transductive: bool) -> Callable:
         check_learner(learner)
         refuse_transductive("online", transductive)
 
-        def numbers(params, key, stream):
+        def numbers(params: Params, key: Key, stream: Stream) -> Any:
             check_stream(stream)
             _, outputs = learner.loss(params, key, stream)
             rows = Examples(*stream)
@@ -152,7 +163,7 @@ def online(n_presentations: int = 10, is_right: Callable = losses.is_right) -> S
 
         return numbers
 
-    def reduce(numbers, estimate):
+    def reduce(numbers: Any, estimate: Estimator) -> Evaluation:
         steps, right = numbers.steps, numbers.right
         if is_traced(right):
             right = jnp.where(numbers.is_finite[:, None], right, jnp.nan)
@@ -249,7 +260,7 @@ def scalar(name: str, value: jax.Array) -> jax.Array:
     return value
 
 
-def _check_parts(name, learner, *parts):
+def _check_parts(name: str, learner: Any, *parts: str) -> None:
     if not all(callable(getattr(learner, part, None)) for part in parts):
         raise TypeError(
             f"score={name}() needs a learner with {' and '.join(parts)}, got "
@@ -257,7 +268,14 @@ def _check_parts(name, learner, *parts):
         )
 
 
-def _is_alike(learner, params, key, episode, adapted, outputs):
+def _is_alike(
+    learner: Learner,
+    params: Params,
+    key: Key,
+    episode: Episode,
+    adapted: Adapted,
+    outputs: jax.Array,
+) -> jax.Array | bool:
     """Whether the first query's outputs are the same in company of the support set alone."""
     whole = jax.eval_shape(learner.adapt, params, key, episode.support)
     if len(jax.tree.leaves(whole)) > len(jax.tree.leaves(adapted)):
@@ -267,7 +285,7 @@ def _is_alike(learner, params, key, episode, adapted, outputs):
     return jnp.max(jnp.abs(alone - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
 
 
-def _measured(metric, outputs, query):
+def _measured(metric: Callable, outputs: jax.Array, query: Examples) -> jax.Array:
     try:
         return jnp.asarray(metric(outputs, query))
     except TypeError as error:
@@ -277,7 +295,7 @@ def _measured(metric, outputs, query):
         ) from error
 
 
-def _check_fixed_classes(episode):
+def _check_fixed_classes(episode: Episode) -> None:
     """Looks at labels that are there already, as of a sample that gives always one episode."""
     if not is_traced(episode):
         parts = jax.tree.map(np.asarray, episode)

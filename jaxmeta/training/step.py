@@ -1,7 +1,7 @@
 """The one jitted meta-step, for every learner."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ from jaxmeta.doors import (
     check_state,
 )
 from jaxmeta.episodes import Loaded, Sample
-from jaxmeta.learner import Trainable
+from jaxmeta.learner import Key, Params, Trainable
 from jaxmeta.losses import wide
 from jaxmeta.training.sharding import over_devices
 from jaxmeta.training.tracing import jit_passing_constants
@@ -86,7 +86,7 @@ def init_state(
     return MetaState(params, tx.init(params), jnp.zeros((), jnp.int32))
 
 
-def _of_one_type(leaf):
+def _of_one_type(leaf: jax.Array) -> jax.Array:
     """The same array without JAX's weak type, which a step would take away: two compilations."""
     return jax.lax.convert_element_type(leaf, leaf.dtype)
 
@@ -155,18 +155,18 @@ def make_step(
     shares = devices * jax.process_count()
     chunk = meta_batch_size // shares if tasks_at_once is None else tasks_at_once
 
-    def task_loss(params, task):
+    def task_loss(params: Params, task: Any) -> jax.Array:
         (key_episode, key_learner), episode = task
         episode = prepare(episode) if prepare and episode is not None else sample(key_episode)
         learner.check(episode)
         return wide(learner.loss(params, key_learner, episode)[0])
 
-    def chunk_loss(params, tasks):
+    def chunk_loss(params: Params, tasks: Any) -> jax.Array:
         if chunk == 1:
             return task_loss(params, jax.tree.map(lambda leaf: leaf[0], tasks))
         return jnp.sum(jax.vmap(task_loss, (None, 0))(params, tasks))
 
-    def value_and_grad(params, tasks):
+    def value_and_grad(params: Params, tasks: Any) -> tuple[jax.Array, Any]:
         """Sums over a chunk, in float32 or better."""
         if chunk > 1 and any(leaf.dtype.itemsize < 4 for leaf in jax.tree.leaves(params)):
             # One gradient sums over tasks in the type of the parameters, where many overflow.
@@ -174,11 +174,12 @@ def make_step(
             return jax.tree.map(lambda leaf: jnp.sum(wide(leaf), 0), each)
         return jax.tree.map(wide, jax.value_and_grad(chunk_loss)(params, tasks))
 
-    def summed_loss_and_grads(params, tasks):  # (keys [tasks of this device, 2], their episodes)
+    def summed_loss_and_grads(params: Params, tasks: Any) -> tuple[jax.Array, Any]:
+        """`tasks` are keys `[tasks of this device, 2]` and their episodes."""
         if len(tasks[0]) == chunk:
             return value_and_grad(params, tasks)
 
-        def add_chunk(total, tasks):
+        def add_chunk(total: Any, tasks: Any) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, value_and_grad(params, tasks)), None
 
         chunks = jax.tree.map(lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), tasks)
@@ -189,7 +190,7 @@ def make_step(
     if shares > 1:
         summed_loss_and_grads = over_devices(summed_loss_and_grads, devices)
 
-    def meta_step(state, key, episodes):
+    def meta_step(state: MetaState, key: Key, episodes: Any) -> tuple[MetaState, StepInfo]:
         keys = jax.vmap(lambda i: task_keys(key, state.step, i))(jnp.arange(meta_batch_size))
         total = summed_loss_and_grads(state.params, (keys, episodes))
         loss, grads = jax.tree.map(lambda leaf: leaf / meta_batch_size, total)
@@ -201,7 +202,7 @@ def make_step(
         info = StepInfo(loss, norm, ~is_finite)
         return jax.tree.map(lambda n, old: jnp.where(is_finite, n, old), new, state), info
 
-    def steps(state, key, episodes=None):
+    def steps(state: MetaState, key: Key, episodes: Any = None) -> tuple[MetaState, StepInfo]:
         return jax.lax.scan(lambda s, e: meta_step(s, key, e), state, episodes, steps_per_call)
 
     compiled = jit_passing_constants(steps, donate_argnums=0)
@@ -213,7 +214,7 @@ def make_step(
 def checked(step: Callable) -> Callable:
     """The same step, which looks at state and key before anything is compiled."""
 
-    def call(state, key):
+    def call(state: MetaState, key: Key) -> tuple[MetaState, StepInfo]:
         check_state(state)
         check_key(key)
         return step(state, key)
@@ -221,11 +222,14 @@ def checked(step: Callable) -> Callable:
     return call
 
 
-def _with_episodes(compiled, loaded, steps_per_call, meta_batch_size):
+def _with_episodes(
+    compiled: Callable, loaded: Loaded, steps_per_call: int, meta_batch_size: int
+) -> Callable:
     """Hands each call the episodes of its steps, which are read ahead."""
-    batches, position = iter(()), None
+    batches: Iterator[Any] = iter(())
+    position: int | None = None
 
-    def step(state, key):
+    def step(state: MetaState, key: Key) -> tuple[MetaState, StepInfo]:
         nonlocal batches, position
         if isinstance(state.step, jax.core.Tracer):
             raise TypeError(

@@ -140,9 +140,8 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
         memory = jnp.full((slots, width), FIRST_CONTENT, dtype)
         return NtmState(memory, jnp.tile(first, (heads, 1)), first)
 
-    def address(
-        memory: jax.Array, before: Any, numbers: jax.Array
-    ) -> jax.Array:  # numbers [heads, per_head]
+    def address(memory: jax.Array, before: Any, numbers: jax.Array) -> jax.Array:
+        """Weights `[heads, slots]` from numbers `[heads, per_head]`."""
         keys = jnp.tanh(numbers[:, :width])
         strength, gate, sharpening = (numbers[:, width + i, None] for i in (0, 1, 5))
         content = jax.nn.softmax(jax.nn.softplus(strength) * cosines(keys, memory))
