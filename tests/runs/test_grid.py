@@ -230,7 +230,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys, monkeypatch
     [
         ({"sweep": ["learner.inner_lr"]}, "sweep must be FIELD=VALUE,VALUE"),
         ({"sweep": ["learner.lr=1"]}, r"learner.lr is no field: there is no 'lr'; .* inner_lr"),
-        ({"sweep": ["paper=x"]}, "paper is no field"),
+        ({"sweep": ["provenance.paper=x"]}, "provenance.paper is no field"),
         ({"sweep": ["learner.inner_lr=fast"]}, "learner.inner_lr must be float, got 'fast'"),
         ({"sweep": ["outer.seed=1,2"]}, "give --seeds"),
         ({"sweep": ["outer.steps=1,1"]}, "must be given once"),
