@@ -120,13 +120,13 @@ class _Mlflow:
         self._client.set_terminated(self.identity)
 
 
-def _flat(config, prefix):
-    """The numbers and words of a config, each by its dotted path."""
-    if isinstance(config, Mapping):
-        for name, part in config.items():
+def _flat(content, prefix):
+    """The numbers and words of what JSON holds, each by its dotted path."""
+    if isinstance(content, Mapping):
+        for name, part in content.items():
             yield from _flat(part, f"{prefix}.{name}" if prefix else str(name))
     else:
-        yield prefix or "config", json.dumps(config)[:500]
+        yield prefix or "config", json.dumps(content)[:500]
 
 
 def _identity(run_dir):
