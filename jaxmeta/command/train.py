@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxmeta import experiments, recipes, runs
 from jaxmeta.command import flags, grid, supervisor
@@ -20,6 +20,8 @@ class How:
 
     quiet: bool = False
     """Show no progress and no validations, the results alone."""
+    log: Literal["wandb", "mlflow"] | None = None
+    """Send the metrics to this tracker, too. Its own settings say where."""
     distributed: str | None = None
     """Train in several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or HOST:PORT of process
     0."""
@@ -109,7 +111,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.seeds or options.sweep:
         _train_grid(named._replace(recipe=recipe), options, arguments)
         return
-    train_and_test(named._replace(recipe=recipe), options.run_dir, options.resume, options.quiet)
+    train_and_test(named._replace(recipe=recipe), options.run_dir, options.resume, options)
 
 
 def _train_grid(named, options, arguments):
@@ -145,7 +147,7 @@ def start(how: How, arguments: Sequence[str]) -> None:
         join(how.distributed, how.process, how.processes)
 
 
-def train_and_test(named: Named, run_dir: Path, resume: bool, quiet: bool) -> None:
+def train_and_test(named: Named, run_dir: Path, resume: bool, how: How) -> None:
     """Trains, and tests where the training came to its end; else says how to go on."""
     fitted = runs.train(
         named.name,
@@ -153,7 +155,8 @@ def train_and_test(named: Named, run_dir: Path, resume: bool, quiet: bool) -> No
         run_dir,
         resume=resume,
         code=named.code,
-        show_progress=not quiet,
+        show_progress=not how.quiet,
+        log=[how.log] if how.log else [],
     )
     if not is_first():  # The first one says and tests.
         sys.exit(0 if fitted.is_complete else 130)

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
 from jaxmeta.runs.parameters import is_published, read_params
 from jaxmeta.runs.settings import config_differences
+from jaxmeta.runs.trackers import Tracker
 from jaxmeta.runs.untagged import tagged, with_provenance
 from jaxmeta.training import init_state
 from jaxmeta.training.processes import is_first
@@ -38,6 +40,7 @@ def train(
     resume: bool = False,
     code: own.OwnCode | None = None,
     show_progress: bool = True,
+    log: Sequence[Tracker] = (),
 ) -> Fitted:
     """Trains a recipe into a run folder.
 
@@ -52,6 +55,7 @@ def train(
         jaxmeta's; a copy of its source is kept in the folder. Without it this process can read the
         run, and another one after `jaxmeta.runs.allow(recipe)`.
       show_progress: a bar, and a line for every validation.
+      log: trackers that take the metrics, too, such as `["wandb"]`.
 
     Raises:
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
@@ -75,6 +79,7 @@ def train(
         resume=resume,
         config=config,
         show_progress=show_progress,
+        log=log,
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
