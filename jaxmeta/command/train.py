@@ -23,8 +23,7 @@ class How:
     log: Literal["wandb", "mlflow"] | None = None
     """Send the metrics to this tracker, too. Its own settings say where."""
     distributed: str | None = None
-    """Train in several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or HOST:PORT of process
-    0."""
+    """Train in several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or HOST:PORT."""
     process: int | None = None
     """Number of this process, with HOST:PORT."""
     processes: int | None = None
@@ -40,11 +39,9 @@ class TrainOptions(How):
     resume: bool = False
     """Go on with the run in that folder. `jaxmeta resume` does so without the other flags."""
     seeds: tuple[int, ...] = ()
-    """Train once with each of these seeds, each in a folder of its own within the folder of the
-    run. None given: one run, with the seed of the recipe."""
+    """Train once with each of these seeds, each in a folder of its own."""
     sweep: tuple[str, ...] = ()
-    """Train with each of several values of a field, such as learner.inner_lr=0.01,0.03. Several
-    fields make a grid."""
+    """Train with each of these values of a field: learner.inner_lr=0.01,0.03. Several: a grid."""
 
 
 USAGE = """\

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmeta.checks import at_least
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl._sources import Source
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
 
@@ -110,7 +110,7 @@ def algorithm_distillation(
     def replay(params, batch):
         inputs, action, _ = batch.data
         now = read(params, policy.apply(params["policy"], inputs))
-        return Replay(now, now.log_prob(action), None)
+        return Replayed(now, now.log_prob(action), None)
 
     def test(params, key, task):
         def act(memory, key, seen):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmeta.checks import at_least
 from jaxmeta.rl._context import ContextReader, Encoded
 from jaxmeta.rl._rollout import returns_by_episode, rollout
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.environment import Environment
 
 
@@ -150,7 +150,7 @@ def decision_pretrained(
         rows, questions, best = batch.data
         is_seen = jnp.arange(context) < jnp.arange(context + 1)[:, None]
         now = answer(params, reader.encode(params["reader"], rows), questions, is_seen)
-        return Replay(now, now.log_prob(best), None)
+        return Replayed(now, now.log_prob(best), None)
 
     def test(params, key, task):
         key_given, key_trial = jax.random.split(key)

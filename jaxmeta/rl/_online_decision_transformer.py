@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import at_least
+from jaxmeta.losses import masked_mean
 from jaxmeta.rl._buffer import Trajectory, Windows, return_to_go
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl._squashed import squashed
-from jaxmeta.rl.advantages import masked_mean
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.distributions import Discrete
 from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
@@ -179,7 +179,7 @@ def online_decision_transformer(
             # Descent on the dual, temperature * (entropy - target), adds nothing to the value.
             dual = temperature * (fixed(entropy) - target_entropy)
             credit = fixed(temperature) * entropy - (dual - fixed(dual))
-        return Replay(now, now.log_prob(windows.action), None, credit)
+        return Replayed(now, now.log_prob(windows.action), None, credit)
 
     def test(params, key, task):
         acting = policy if at_test is None else at_test

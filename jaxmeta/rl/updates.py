@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.losses import wide
+from jaxmeta.losses import masked_mean, wide
 from jaxmeta.rl._acting_step import act, apply_gradients, check, compiled, sharing
 from jaxmeta.rl._trust_region import trust_region_step
-from jaxmeta.rl.advantages import masked_mean, normalised
+from jaxmeta.rl.advantages import normalised
 from jaxmeta.rl.agent import Agent, Batch
 from jaxmeta.training.step import MetaState, StepInfo, global_norm
 

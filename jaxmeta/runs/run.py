@@ -28,7 +28,7 @@ from jaxmeta.runs.untagged import tagged, with_provenance
 from jaxmeta.training import init_state
 from jaxmeta.training.processes import is_first
 
-# Streams of the seed that training, meta-test and the adaptation curves draw from.
+# Keys of the seed that training and the meta-test draw from.
 TRAINING, META_TEST = 0, 1
 
 
@@ -71,7 +71,7 @@ def train(
         experiment.learner,
         experiment.tx,
         experiment.meta_train,
-        key=stream(recipe, TRAINING),
+        key=seed_key(recipe, TRAINING),
         steps=outer.steps,
         meta_batch_size=outer.meta_batch_size,
         run_dir=run_dir,
@@ -223,7 +223,7 @@ def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") 
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
         samples = None if tested == "meta_test" else recipe.task.tested_on(tested)
         experiment = build(recipe, samples)
-        key = stream(recipe, META_TEST)
+        key = seed_key(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
         if kept or step is None or trained is None:
             return Best(experiment, start, *read_params(run_dir, start))
@@ -237,8 +237,8 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version(), "backend": jax.default_backend()}
 
 
-def stream(recipe: Recipe, number: int) -> jax.Array:
-    """One of the independent streams of a recipe's seed."""
+def seed_key(recipe: Recipe, number: int) -> jax.Array:
+    """One of the independent keys of a recipe's seed."""
     return jax.random.fold_in(jax.random.key(recipe.outer.seed), number)
 
 

@@ -18,7 +18,7 @@ from jaxmeta.experiments.own import OwnCode
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.fit import Clock, Interruption, call_length, progress_of, split_key, stop
 from jaxmeta.runs.folder import RunFolder
-from jaxmeta.runs.run import TRAINING, config_of, keep_code, stream
+from jaxmeta.runs.run import TRAINING, config_of, keep_code, seed_key
 from jaxmeta.runs.settings import describe
 from jaxmeta.runs.sweep import Cell, with_field
 from jaxmeta.training.evaluate import make_evaluate
@@ -105,14 +105,14 @@ class _Run:
 
     def __init__(self, path, recipe, folder, experiment):
         self.path, self.recipe, self.folder, self.experiment = path, recipe, folder, experiment
-        self.keys = split_key(stream(recipe, TRAINING))
+        self.keys = split_key(seed_key(recipe, TRAINING))
         self.done, self.state = 0, None
 
     def settings(self, params):
         """What a folder keeps of how a run is made, but for the key the same at one outer rate."""
         outer, experiment = self.recipe.outer, self.experiment
         return describe(
-            stream(self.recipe, TRAINING),
+            seed_key(self.recipe, TRAINING),
             outer.steps,
             outer.meta_batch_size,
             experiment.validation,
@@ -122,7 +122,7 @@ class _Run:
 
     def begin(self, state, settings):
         """Takes the newest checkpoint, or the first state."""
-        key = jax.random.key_data(stream(self.recipe, TRAINING)).tolist()
+        key = jax.random.key_data(seed_key(self.recipe, TRAINING)).tolist()
         self.done, self.state = self.folder.begin(state, {**settings, "key": key})
 
 

@@ -17,7 +17,7 @@ from jaxmeta.experiments.nets import Mlp
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.runs import together
 from jaxmeta.runs.checkpoints import Checkpoints
-from jaxmeta.runs.run import TRAINING, load_best, stream
+from jaxmeta.runs.run import TRAINING, load_best, seed_key
 from jaxmeta.runs.sweep import cells, with_field
 
 OUTER = Outer(
@@ -250,4 +250,4 @@ def test_values_of_every_kind():
     assert grid[-1].recipe.outer.clip == 1.0 and grid[0].recipe.outer.clip is None
     assert grid[-1].folder.name == "hidden=8-8_schedule=cosine_clip=1.0_transductive=True_seed=0"
     assert grid[0].recipe.learner.transductive is True
-    assert stream(grid[0].recipe, TRAINING).shape == ()
+    assert seed_key(grid[0].recipe, TRAINING).shape == ()
