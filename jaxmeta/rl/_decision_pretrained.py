@@ -68,6 +68,17 @@ def decision_pretrained(
 
     Raises:
       ValueError: the environment has no teacher, or a number is out of its range.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> bandits, key = rl.environments.bernoulli_bandits(3), jax.random.key(0)
+      >>> task = bandits.sample(key)
+      >>> reader = rl.context_reader(width=8, layers=1)
+      >>> agent = rl.decision_pretrained(reader, bandits, context=6, episodes=6)
+      >>> params = jax.eval_shape(agent.init, key, task)
+      >>> jax.eval_shape(agent.test, params, key, task).returns.shape  # of each episode
+      (6,)
     """
     table = environment.table
     if table is None or table.optimal is None:

@@ -74,6 +74,17 @@ def online_decision_transformer(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> room, key = rl.environments.dark_room(size=3, horizon=4), jax.random.key(0)
+      >>> task = room.sample(key)
+      >>> policy = rl.transformer(width=8, layers=1, heads=1)
+      >>> agent = rl.online_decision_transformer(policy, room, target_return=3.0)
+      >>> params = jax.eval_shape(agent.init, key, task)
+      >>> jax.eval_shape(agent.test, params, key, task).returns.shape  # of each episode
+      (1,)
     """
     at_least(1, episodes=episodes)
     for name, number in (("target_return", target_return), ("exploration", exploration)):
