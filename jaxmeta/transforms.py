@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.batch_statistics import STATISTICS
-from jaxmeta.learner import Learner
+from jaxmeta.learner import Examples, Learner
 from jaxmeta.net import Under
 
 
@@ -64,7 +64,7 @@ def one_query_at_a_time(learner: Learner) -> Learner:
         adapted = learner.adapt(params, key, support)
         leaves = jax.tree.leaves
         is_observed = len(leaves(adapted)) > len(leaves(_forgotten(adapted)))
-        return Accompanied(adapted, support.x[:0] if is_observed else support.x)
+        return Accompanied(adapted, support.x[:0] if is_observed else company_of(support))
 
     def predict(params, adapted, x):
         def predict_one(row):
@@ -74,6 +74,20 @@ def one_query_at_a_time(learner: Learner) -> Learner:
         return jax.vmap(predict_one)(x)
 
     return learner._replace(adapt=adapt, predict=predict)
+
+
+def company_of(support: Examples) -> jax.Array:
+    """The inputs `[S, *X]` of a support set in whose company a query is predicted.
+
+    Valid rows take the places of padding in turn: what padding holds never enters, and averages
+    over the company stay near those of the valid rows.
+    """
+    if support.is_valid is None:
+        return support.x
+    order = jnp.argsort(~support.is_valid, stable=True)
+    n_valid = jnp.maximum(jnp.sum(support.is_valid), 1)
+    rows = support.x[order[jnp.arange(len(order)) % n_valid]]
+    return jnp.where(jnp.any(support.is_valid), rows, jnp.zeros_like(rows))
 
 
 def _forgotten(tree):

@@ -74,3 +74,27 @@ def test_evaluate_is_of_the_transformed_learner():
             by_hand.append(change(learner).predict(params, adapted, query.x)[0, 0])
         np.testing.assert_allclose(result.per_episode, by_hand, rtol=1e-4, atol=1e-6)
         assert result.transductive == is_together
+
+
+def test_padding_of_the_support_set_is_no_company():
+    """Of a learner whose prediction of a row is moved by the rows beside it."""
+
+    def predict(params, adapted, x):
+        del params, adapted
+        return x - x.mean(axis=0)
+
+    learner = jaxmeta.Learner(lambda *_: {}, lambda *_: {}, predict, lambda *_: (0.0, 0.0))
+    alone = jaxmeta.one_query_at_a_time(learner)
+    rows, query = jnp.array([[1.0], [3.0]]), jnp.array([[8.0]])
+    labels = jnp.eye(2)
+    for held in (0.0, 50.0, jnp.nan):  # in two rows of padding, between the valid ones
+        x = jnp.array([[1.0], [held], [held], [3.0]])
+        is_valid = jnp.array([True, False, False, True])
+        support = jaxmeta.Examples(x, labels[jnp.array([0, 0, 0, 1])], is_valid)
+        adapted = alone.adapt({}, KEY, support)
+        # Each valid row stands twice: 8 less the mean of 1, 3, 1, 3 and 8.
+        np.testing.assert_allclose(alone.predict({}, adapted, query), [[8 - 16 / 5]], rtol=1e-6)
+    without = alone.adapt({}, KEY, jaxmeta.Examples(rows, labels))
+    np.testing.assert_allclose(alone.predict({}, without, query), [[8 - 12 / 3]], rtol=1e-6)
+    nobody = jaxmeta.Examples(rows, labels, jnp.array([False, False]))
+    assert alone.adapt({}, KEY, nobody).company.tolist() == [[0.0], [0.0]]

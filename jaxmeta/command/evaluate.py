@@ -59,7 +59,7 @@ def test(run_dir: Path, protocol: Protocol = Protocol()) -> None:
         "untrained": "fresh parameters, adapted alike",
         "raw_pixel_nearest_neighbour": "the floor",
     }
-    metric = experiments.METRICS[results["metric"]]
+    metric = experiments.named(results["metric"])
     for row, meaning in rows.items():
         if row in results:
             print(f"  {row.replace('_', ' '):28} {_number(results, row)}  ({meaning})")
@@ -88,5 +88,5 @@ def test(run_dir: Path, protocol: Protocol = Protocol()) -> None:
 
 
 def _number(results, row):
-    metric = experiments.METRICS[results["metric"]]
+    metric = experiments.named(results["metric"])
     return metric.text(results[row]["mean"], results[row]["interval"])

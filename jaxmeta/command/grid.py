@@ -40,7 +40,7 @@ def train(
     if not found.is_complete:
         return False
     _print(found)
-    metric = experiments.METRICS[found.metric]
+    metric = experiments.named(found.metric)
     curves = {
         _words(setting): [runs.read_metrics(folder / run) for run in setting.folders]
         for setting in found.settings
@@ -59,7 +59,7 @@ def _words(setting):
 
 def _print(found):
     """One row for each setting; the best by validation is marked."""
-    metric = experiments.METRICS[found.metric]
+    metric = experiments.named(found.metric)
     of_setting = f", {found.setting}" if found.setting else ""
     print(f"{found.recipe}{of_setting}: mean over seeds, 95 % interval over seeds")
     table = Table(box=None)

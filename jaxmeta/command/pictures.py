@@ -60,11 +60,12 @@ def draw_memory(run_dir):
 def draw_runs(run_dirs, path):
     """Learning and adaptation curves of runs, in one picture."""
     drawn = {}
-    for run_dir in map(Path, run_dirs):
+    folders = [Path(run_dir) for run_dir in run_dirs]
+    for run_dir, name in zip(folders, runs.short_names(folders), strict=True):
         runs.read_config(run_dir)
         file = run_dir / "evaluation.json"
         evaluation = json.loads(file.read_text()) if file.exists() else None
-        drawn[run_dir.name] = (runs.read_metrics(run_dir), evaluation)
+        drawn[name] = (runs.read_metrics(run_dir), evaluation)
     metrics = {evaluation["metric"] for _, evaluation in drawn.values() if evaluation}
     if len(metrics) > 1:
         raise ValueError(f"one picture shows runs of one metric, got {', '.join(sorted(metrics))}.")

@@ -115,6 +115,8 @@ def _train_grid(named, options, arguments):
     """Trains a grid of runs; where it was stopped, says how to go on."""
     if options.distributed is not None:
         raise ValueError("a grid of --seeds and --sweep trains in one process.")
+    if options.log is not None:
+        raise ValueError(f"--log is of a single run, and not of a grid, got {options.log}.")
     is_complete = grid.train(
         named.name,
         named.recipe,

@@ -5,7 +5,7 @@ from jaxmeta.experiments.codec import decode, encode
 from jaxmeta.experiments.domains.domain import Domain
 from jaxmeta.experiments.domains.environments import World
 from jaxmeta.experiments.methods.method import Method
-from jaxmeta.experiments.metric import ACCURACY, METRICS, RETURN, SQUARED_ERROR, Metric
+from jaxmeta.experiments.metric import ACCURACY, RETURN, SQUARED_ERROR, Metric, named
 from jaxmeta.experiments.nets import Net
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.experiments.parts import Built, Samples, Work
@@ -15,7 +15,6 @@ from jaxmeta.experiments.recipe import Recipe
 
 __all__ = [
     "ACCURACY",
-    "METRICS",
     "RETURN",
     "SQUARED_ERROR",
     "Built",
@@ -35,5 +34,6 @@ __all__ = [
     "build",
     "decode",
     "encode",
+    "named",
     "use_all_cores",
 ]

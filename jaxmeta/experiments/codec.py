@@ -10,7 +10,9 @@ where the object itself is given, from the user's file: see `jaxmeta.experiments
 """
 
 import dataclasses
+import functools
 import hashlib
+import inspect
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -105,13 +107,40 @@ _ARRAYS = (np.ndarray, jax.Array)
 
 
 def _digest(value):
-    """Of all arrays in it: in containers, dataclasses and named tuples."""
+    """Of all arrays and functions in it: in containers, dataclasses and named tuples."""
     digest = hashlib.sha256()
+    for function in _functions_in(value):
+        digest.update(_described(function).encode())
     for array in _arrays_in(value):
         array = np.ascontiguousarray(array)
         digest.update(f"{array.dtype} {array.shape} ".encode())
         digest.update(array.view(np.uint8).data if array.size else b"")
     return digest.hexdigest()
+
+
+def _described(function):
+    """Name and, where it can be had, source of a function."""
+    name = f"{function.__module__}.{getattr(function, '__qualname__', function)} "
+    try:
+        return name + inspect.getsource(function)
+    except (OSError, TypeError):
+        return name
+
+
+def _functions_in(value):
+    if isinstance(value, functools.partial):
+        yield from _functions_in((value.func, value.args, value.keywords))
+    elif callable(value) and hasattr(value, "__module__") and hasattr(value, "__qualname__"):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _functions_in(part)
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            yield from _functions_in(value[key])
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _functions_in(getattr(value, field.name))
 
 
 def _arrays_in(value):

@@ -174,8 +174,11 @@ def _execute(path, source):
     module = types.ModuleType(f"_own_{hashlib.sha256(source).hexdigest()[:12]}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # Where dataclasses look for it.
-    if str(path.parent) not in sys.path:  # As `python mine.py` has it, for files beside it.
-        sys.path.insert(0, str(path.parent))
+    # For files beside it, as `python mine.py` has it, but never before an installed package; and
+    # not beside the copy in a run folder, which may be a stranger's.
+    is_copy = (path.parent.parent / "config.json").exists()
+    if not is_copy and str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     try:
         exec(compile(source, str(path), "exec"), vars(module))
     except Exception as error:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from jaxmeta.experiments.metric import ACCURACY, METRICS, RETURN
+from jaxmeta.experiments.metric import ACCURACY, RETURN, named
 from jaxmeta.plots._returns import episode_returns, regret_curves
 
 STYLES = ("-", "--", ":", "-.")
@@ -70,7 +70,7 @@ def adaptation_curves(
         xlabel="inner steps", ylabel=f"{evaluation['metric']} on meta_test", title="Adaptation"
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if METRICS[evaluation["metric"]].is_logarithmic:
+    if named(evaluation["metric"]).is_logarithmic:
         axes.set_yscale("log")
 
 
@@ -184,7 +184,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
         learning_curves(
             records, metric=result.get("validated_by", metric), axes=panels[1], label=name
         )
-        if result and METRICS[metric].is_logarithmic:
+        if result and named(metric).is_logarithmic:
             panels[1].set_yscale("log")
         if metric == RETURN.name:
             panels[0].set_ylabel(f"minus the {result.get('trained_on', 'return')} in training")
@@ -216,7 +216,7 @@ def draw_runs(runs: Mapping[str, tuple[Sequence[Mapping], Mapping | None]]) -> F
 
 def headline(evaluation: Mapping) -> str:
     """The main result in one line, with protocol and interval."""
-    metric = METRICS[evaluation["metric"]]
+    metric = named(evaluation["metric"])
     result = evaluation[metric.row]
     value = metric.text(result["mean"], result["interval"])
     form = {RETURN: "{}, return {}", ACCURACY: "{} {} (inductive)"}

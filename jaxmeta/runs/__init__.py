@@ -3,7 +3,7 @@
 from jaxmeta.experiments.own import allow
 from jaxmeta.runs.analyse import Analysis, analyse_run
 from jaxmeta.runs.checkpoints import restore, save
-from jaxmeta.runs.compare import Comparison, compare
+from jaxmeta.runs.compare import Comparison, compare, short_names
 from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.grid import GRID, TABLE, Grid, OverSeeds, Setting, over_seeds, train_grid
 from jaxmeta.runs.meta_test import AGAIN, MEMORY_TRACE, evaluate_run, evaluation_file
@@ -55,6 +55,7 @@ __all__ = [
     "replay_run",
     "restore",
     "save",
+    "short_names",
     "train",
     "train_grid",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmeta.checks import at_least
 from jaxmeta.experiments.codec import encode
-from jaxmeta.experiments.metric import METRICS, Metric
+from jaxmeta.experiments.metric import Metric, named
 from jaxmeta.experiments.parts import Split
 from jaxmeta.experiments.protocol import Protocol, tested
 from jaxmeta.learner import Episode
@@ -73,7 +73,7 @@ class Comparison:
     @property
     def of_metric(self) -> Metric:
         """How its numbers are read."""
-        return METRICS[self.metric]
+        return named(self.metric)
 
     def as_json(self) -> dict[str, Any]:
         """What JSON can hold of it: all but the numbers of single episodes."""
@@ -116,7 +116,7 @@ def compare(
         protocol, or runs that do not compare: names what differs, and both values.
     """
     at_least(2, runs=len(run_dirs), n_episodes=n_episodes)
-    names = _names([Path(run_dir) for run_dir in run_dirs])
+    names = short_names([Path(run_dir) for run_dir in run_dirs])
     protocol = Protocol(
         n_way, k_shot, q_queries, None, n_episodes, seed, transductive=transductive, split=split
     )
@@ -237,6 +237,11 @@ def check_comparable(one: tuple[str, Any], other: tuple[str, Any]) -> None:
             other_recipe.learner.measured(there.metric),
         )
     )
+    if type(task) is not type(there) and type(task).__name__ == type(there).__name__:
+        raise ValueError(
+            f"{name} and {other_name} do not compare: {type(task).__name__} is of two files, or of "
+            "two versions of one."
+        )
     if type(task) is type(there):
         # Where the data lie is nothing to compare: whether they are the same is seen in an episode.
         of_training = {*task.training_fields, "data_dir"}
@@ -253,8 +258,12 @@ def check_comparable(one: tuple[str, Any], other: tuple[str, Any]) -> None:
             )
 
 
-def _names(run_dirs):
-    """The shortest ends of the paths that tell the folders apart."""
+def short_names(run_dirs: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell the folders apart.
+
+    Raises:
+      ValueError: one is given twice.
+    """
     resolved = [path.resolve() for path in run_dirs]
     for number, path in enumerate(resolved):
         if path in resolved[:number]:

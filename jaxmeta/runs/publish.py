@@ -46,9 +46,12 @@ def publish(run_dir: str | Path, folder: str | Path) -> list[str]:
             f"(jaxmeta evaluate {run_dir})."
         )
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / PARAMS).unlink(missing_ok=True)
     written = []
     for pattern in KEPT:
         for path in sorted(run_dir.glob(pattern)):
+            if pattern.startswith("evaluation") and not _is_of(path, digest):
+                continue  # Of parameters before the run was trained further.
             name = path.relative_to(run_dir)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
@@ -57,3 +60,11 @@ def publish(run_dir: str | Path, folder: str | Path) -> list[str]:
         (folder / PARAMS).write_bytes(content)
         written.append(PARAMS)
     return written
+
+
+def _is_of(path, digest):
+    """Whether an evaluation is of the parameters with that digest."""
+    try:
+        return json.loads(path.read_bytes()).get(SHA256) == digest
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -70,6 +70,12 @@ def cells(
             parts = [f"{name}={_text(v)}" for name, v in zip(names, combination, strict=True)]
             name = "_".join([*parts, f"seed={seed}"])
             found.append(Cell(Path(folder) / name, values, seed, there))
+    folders = [cell.folder.name for cell in found]
+    if twice := [name for name in folders if folders.count(name) > 1]:
+        raise ValueError(
+            f"values must differ in letters, digits, '.', '+' or '-', of which the name of a "
+            f"folder is made: two of them give {twice[0]!r}."
+        )
     return found
 
 
@@ -122,5 +128,6 @@ def _is_config(thing):
 
 def _text(value):
     """A value in the name of a folder."""
-    text = json.dumps(value) if isinstance(value, tuple) else str(value)
-    return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-")
+    if isinstance(value, tuple):
+        return "-".join(map(_text, value))
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value))

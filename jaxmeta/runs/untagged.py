@@ -11,6 +11,8 @@ from jaxmeta.experiments.provenance import Provenance, Published
 # Types of task, net and learner, and the recipes of them that there were. A folder written since
 # says itself what it holds, so nothing is added here.
 KINDS = {
+    ("Bandits", "Reader", "DecisionPretrained"): ("bandit-dpt-5a10",),
+    ("DarkRoom", "Reader", "DecisionPretrained"): ("dark-room-dpt",),
     ("Sinusoid", "Mlp", "Maml"): (
         "sinusoid-maml",
         "sinusoid-fomaml",

@@ -30,7 +30,7 @@ from jaxmeta.losses import accuracy, wide
 from jaxmeta.support import zeroed
 from jaxmeta.training.intervals import Estimator, is_traced
 from jaxmeta.training.probabilities import Pooled, calibration_and_log_loss, pooled
-from jaxmeta.transforms import one_query_at_a_time
+from jaxmeta.transforms import company_of, one_query_at_a_time
 from jaxmeta.transforms import transductive as all_together
 
 
@@ -280,7 +280,7 @@ def _is_alike(
     whole = jax.eval_shape(learner.adapt, params, key, episode.support)
     if len(jax.tree.leaves(whole)) > len(jax.tree.leaves(adapted)):
         return False  # It keeps batch statistics, and `transductive` has left them out.
-    x = jnp.concatenate([episode.support.x, episode.query.x[:1]])
+    x = jnp.concatenate([company_of(episode.support), episode.query.x[:1]])
     alone = learner.predict(params, adapted, x)[-1]
     return jnp.max(jnp.abs(alone - outputs[0])) <= 1e-3 * jnp.max(jnp.abs(outputs))
 

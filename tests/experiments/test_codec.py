@@ -1,6 +1,8 @@
 import dataclasses
+import functools
 import json
 
+import jax.numpy as jnp
 import pytest
 
 from jaxmeta import recipes
@@ -75,3 +77,14 @@ def test_configs_of_the_first_folders_are_read(name):
 def test_an_unknown_name_without_types():
     with pytest.raises(ValueError, match="unknown recipe 'mine', and its fields do not say"):
         tagged("mine", {})
+
+
+def test_two_functions_of_one_type_are_told_apart():
+    """What a run was trained with is not read with another function in its place."""
+    one, other = (encode((jnp.tanh, {"act": act})) for act in (jnp.sin, jnp.cos))
+    assert one != other
+    assert encode(jnp.tanh) == encode(jnp.tanh) != encode(jnp.sin)
+    by_one = lambda x: x + 1.0  # noqa: E731
+    by_two = lambda x: x + 2.0  # noqa: E731
+    assert encode(by_one) != encode(by_two)
+    assert encode(functools.partial(jnp.power)) != encode(functools.partial(jnp.add))

@@ -197,3 +197,19 @@ def test_agents_and_streams_compare_by_their_own_metric(name, tmp_path):
     one, other = (run.per_episode for run in found.runs)
     np.testing.assert_allclose(difference.mean, np.mean(one) - np.mean(other), atol=1e-12)
     assert found.measured == ("return of a trial" if recipe.task.acts else "accuracy")
+
+
+def test_a_domain_of_two_files_is_refused():
+    """Two classes of one name may score by other rules."""
+
+    def domain():
+        @dataclasses.dataclass(frozen=True)
+        class Sinusoid(type(recipes.find("sinusoid-maml").task)):
+            """Of a user's file."""
+
+        return Sinusoid()
+
+    recipe = recipes.find("sinusoid-maml")
+    one, other = (dataclasses.replace(recipe, task=domain()) for _ in range(2))
+    with pytest.raises(ValueError, match="Sinusoid is of two files"):
+        check_comparable(("a", one), ("b", other))

@@ -251,3 +251,12 @@ def test_values_of_every_kind():
     assert grid[-1].folder.name == "hidden=8-8_schedule=cosine_clip=1.0_transductive=True_seed=0"
     assert grid[0].recipe.learner.transductive is True
     assert seed_key(grid[0].recipe, TRAINING).shape == ()
+
+
+def test_values_that_would_share_a_folder_are_refused(tmp_path):
+    recipe = recipes.find("sinusoid-maml")
+    found = cells(recipe, tmp_path, seeds=[0], sweep=["outer.outer_lr=-0.5,0.5"])
+    assert [cell.folder.name for cell in found] == ["outer_lr=-0.5_seed=0", "outer_lr=0.5_seed=0"]
+    glyphs = recipes.find("glyphs-maml-5w1s")
+    with pytest.raises(ValueError, match="two of them give"):
+        cells(glyphs, tmp_path, seeds=[0], sweep=["task.dataset=npz:/d/a_b,npz:/d/a-b"])

@@ -60,3 +60,12 @@ def test_it_goes_on(old):
     assert runs.read_config(old) == (name, longer)
     fields = json.loads((old / "config.json").read_text())["fields"]
     assert "type" not in fields and fields["outer"]["steps"] == 6
+
+
+RESULTS = sorted((Path(__file__).resolve().parents[2] / "benchmarks/results").glob("*/config.json"))
+
+
+@pytest.mark.parametrize("config", RESULTS, ids=lambda path: path.parent.name)
+def test_every_committed_result_is_read(config):
+    name, recipe = runs.read_config(config.parent)
+    assert name in recipes.ALL and recipe.paper == recipes.find(name).paper
