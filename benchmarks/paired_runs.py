@@ -25,7 +25,7 @@ import numpy as np
 
 import jaxmeta
 from jaxmeta import runs
-from jaxmeta.runs.run import META_TEST, load_best, stream, versions
+from jaxmeta.runs.run import META_TEST, load_best, seed_key, versions
 
 
 def interval(values):
@@ -54,7 +54,7 @@ def accuracies(run, n_episodes):
             best.params,
             next(iter(best.experiment.meta_test.values())),
             n_episodes=n_episodes,
-            key=stream(recipe, META_TEST),
+            key=seed_key(recipe, META_TEST),
         ).per_episode
     return found, best.trained
 

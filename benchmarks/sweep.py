@@ -25,7 +25,7 @@ from jaxmeta.runs.run import versions
 from jaxmeta.runs.sweep import cells
 from jaxmeta.runs.together import train_together
 
-NAME, SEEDS, SWEEP = "sinusoid-maml", (0, 1, 2), ("learner.inner_lr=0.01,0.03",)
+NAME, SEEDS, SWEEP = "sinusoid-maml", (0, 1, 2), ("learner.inner_lr=0.005,0.01",)
 OUT = Path(__file__).parent / "results" / "sweep.json"
 
 
@@ -81,6 +81,11 @@ def main():
                 largest_difference(one.folder, other.folder)
                 for one, other in zip(together, alone, strict=True)
             ]
+        write(arguments, times, differences)  # After each round, as one takes minutes.
+
+
+def write(arguments, times, differences):
+    """The result of the rounds so far."""
     medians = {way: statistics.median(values) for way, values in times.items()}
     content = {
         "command": f"python benchmarks/sweep.py --steps {arguments.steps}",

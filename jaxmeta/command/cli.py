@@ -35,12 +35,14 @@ Meta-learning experiments from published recipes.
   jaxmeta export RUN|MODEL        one file that runs with JAX alone
 
 Each command explains itself: `jaxmeta train --help`, `jaxmeta train RECIPE --help`.
+`jaxmeta --tyro-print-completion bash` (or zsh, tcsh) prints what your shell completes them by.
 
 A run of a recipe of your own is read by executing its file: add --code FILE.py to the command.
 
 To begin: jaxmeta train glyphs-maml-5w1s     (minutes on two cores, no download)
 """
 
+COMPLETION = "--tyro-print-completion"
 # Each is `main` of the module of its name, imported when it is called.
 COMMANDS = (
     "analyse",
@@ -70,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
+    if arguments[0] == COMPLETION:
+        importlib.import_module("jaxmeta.command.completion").main(arguments)
     command, *rest = arguments
     warnings.showwarning, sys.unraisablehook = _show_warning, _show_unraisable
     try:

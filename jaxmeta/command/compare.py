@@ -26,25 +26,25 @@ class CompareOptions:
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """folders of two runs or more, of one domain and one setting"""
+    """Folders of two runs or more, of one domain and one setting."""
     n_episodes: int = 2000
-    """episodes, the same for all"""
+    """Episodes, the same for all."""
     seed: int = 0
-    """seed of the episodes, whatever the seeds of the runs"""
+    """Seed of the episodes, whatever the seeds of the runs."""
     n_way: int | None = None
-    """classes per episode; None: as the recipes say"""
+    """Classes per episode. None: as the recipes say."""
     k_shot: int | None = None
-    """support examples per class; None: as the recipes say"""
+    """Support examples per class. None: as the recipes say."""
     q_queries: int | None = None
-    """queries per class; None: as the recipes say"""
+    """Queries per class. None: as the recipes say."""
     transductive: bool = False
-    """test with the query set's own batch statistics"""
+    """Test with the query set's own batch statistics."""
     split: Literal["meta_train", "meta_val", "meta_test"] = "meta_test"
-    """whose classes are tested"""
+    """Whose classes are tested."""
     json: bool = False
-    """print the result as JSON and nothing else"""
+    """Print the result as JSON and nothing else."""
     out: tuple[Path, ...] = ()
-    """files to write the result to, such as table.csv, table.tex and table.json"""
+    """Files to write the result to, such as table.csv, table.tex and table.json."""
 
 
 def main(arguments: Sequence[str]) -> None:

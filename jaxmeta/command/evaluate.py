@@ -22,12 +22,12 @@ class EvaluateOptions:
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """folder of the run"""
+    """Folder of the run."""
     protocol: Annotated[Protocol, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Protocol
     )
     json: bool = False
-    """print the result as JSON and nothing else, and draw nothing"""
+    """Print the result as JSON and nothing else, and draw nothing."""
 
 
 def main(arguments: Sequence[str]) -> None:

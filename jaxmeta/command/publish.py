@@ -19,9 +19,9 @@ class PublishOptions:
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """folder of a run that has been evaluated"""
+    """Folder of a run that has been evaluated."""
     folder: Annotated[Path, tyro.conf.Positional]
-    """where the results go, such as benchmarks/results/NAME"""
+    """Where the results go, such as benchmarks/results/NAME."""
 
 
 def main(arguments: Sequence[str]) -> None:

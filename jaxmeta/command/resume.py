@@ -30,4 +30,4 @@ def main(arguments: Sequence[str]) -> None:
         outer = dataclasses.replace(recipe.outer, steps=options.steps)
         recipe = dataclasses.replace(recipe, outer=outer)
     start(options, ["resume", *arguments])
-    train_and_test(Named(name, recipe), options.run, True, options.quiet)
+    train_and_test(Named(name, recipe), options.run, True, options)

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxmeta import experiments, recipes, runs
 from jaxmeta.command import flags, grid, supervisor
@@ -20,9 +20,10 @@ class How:
 
     quiet: bool = False
     """Show no progress and no validations, the results alone."""
+    log: Literal["wandb", "mlflow"] | None = None
+    """Send the metrics to this tracker, too. Its own settings say where."""
     distributed: str | None = None
-    """Train in several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or HOST:PORT of process
-    0."""
+    """Train in several processes: auto (Slurm, Open MPI, Kubernetes, TPU), or HOST:PORT."""
     process: int | None = None
     """Number of this process, with HOST:PORT."""
     processes: int | None = None
@@ -38,11 +39,9 @@ class TrainOptions(How):
     resume: bool = False
     """Go on with the run in that folder. `jaxmeta resume` does so without the other flags."""
     seeds: tuple[int, ...] = ()
-    """Train once with each of these seeds, each in a folder of its own within the folder of the
-    run. None given: one run, with the seed of the recipe."""
+    """Train once with each of these seeds, each in a folder of its own."""
     sweep: tuple[str, ...] = ()
-    """Train with each of several values of a field, such as learner.inner_lr=0.01,0.03. Several
-    fields make a grid."""
+    """Train with each of these values of a field: learner.inner_lr=0.01,0.03. Several: a grid."""
 
 
 USAGE = """\
@@ -109,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.seeds or options.sweep:
         _train_grid(named._replace(recipe=recipe), options, arguments)
         return
-    train_and_test(named._replace(recipe=recipe), options.run_dir, options.resume, options.quiet)
+    train_and_test(named._replace(recipe=recipe), options.run_dir, options.resume, options)
 
 
 def _train_grid(named, options, arguments):
@@ -145,7 +144,7 @@ def start(how: How, arguments: Sequence[str]) -> None:
         join(how.distributed, how.process, how.processes)
 
 
-def train_and_test(named: Named, run_dir: Path, resume: bool, quiet: bool) -> None:
+def train_and_test(named: Named, run_dir: Path, resume: bool, how: How) -> None:
     """Trains, and tests where the training came to its end; else says how to go on."""
     fitted = runs.train(
         named.name,
@@ -153,7 +152,8 @@ def train_and_test(named: Named, run_dir: Path, resume: bool, quiet: bool) -> No
         run_dir,
         resume=resume,
         code=named.code,
-        show_progress=not quiet,
+        show_progress=not how.quiet,
+        log=[how.log] if how.log else [],
     )
     if not is_first():  # The first one says and tests.
         sys.exit(0 if fitted.is_complete else 130)

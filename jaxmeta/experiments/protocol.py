@@ -15,21 +15,21 @@ class Protocol:
     """What a meta-test may set. None: as the recipe says."""
 
     n_way: int | None = None
-    """classes per episode, of learners that take any number; None: as the recipe says"""
+    """Classes per episode, of learners that take any number. None: as the recipe says."""
     k_shot: int | None = None
-    """support examples per class, or points of a regression; None: as the recipe says"""
+    """Support examples per class, or points of a regression. None: as the recipe says."""
     q_queries: int | None = None
-    """queries per class, or points of a regression; None: as the recipe says"""
+    """Queries per class, or points of a regression. None: as the recipe says."""
     inner_steps: int | None = None
-    """steps of the inner loop, of gradient-based learners; None: as the recipe says"""
+    """Steps of the inner loop, of gradient-based learners. None: as the recipe says."""
     n_episodes: int | None = None
-    """episodes; None: as many as the recipe says"""
+    """Episodes. None: as many as the recipe says."""
     seed: int | None = None
-    """seed of the episodes; None: that of the run"""
+    """Seed of the episodes. None: that of the run."""
     transductive: bool = False
-    """test with the query set's own batch statistics alone"""
+    """Test with the query set's own batch statistics alone."""
     split: Split = "meta_test"
-    """whose classes are tested"""
+    """Whose classes are tested."""
 
 
 def tested(recipe: Recipe, protocol: Protocol) -> Recipe:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmeta.checks import at_least
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl._sources import Source
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
 
@@ -57,6 +57,23 @@ def algorithm_distillation(
 
     Raises:
       ValueError: a number is below 1, or `episodes` does not divide `source_episodes`.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> room, key = rl.environments.dark_room(size=3, horizon=4), jax.random.key(0)
+      >>> task = room.sample(key)
+      >>> source = rl.q_learning(room, episodes=8)
+      >>> agent = rl.algorithm_distillation(
+      ...     rl.transformer(width=8, layers=1, heads=1),
+      ...     room,
+      ...     source=source,
+      ...     source_episodes=8,
+      ...     episodes=4,
+      ... )
+      >>> params = jax.eval_shape(agent.init, key, task)
+      >>> jax.eval_shape(agent.test, params, key, task).returns.shape  # of each episode
+      (4,)
     """
     at_least(1, episodes=episodes)
     if source_episodes < 1 or source_episodes % episodes:
@@ -110,7 +127,7 @@ def algorithm_distillation(
     def replay(params, batch):
         inputs, action, _ = batch.data
         now = read(params, policy.apply(params["policy"], inputs))
-        return Replay(now, now.log_prob(action), None)
+        return Replayed(now, now.log_prob(action), None)
 
     def test(params, key, task):
         def act(memory, key, seen):

@@ -100,6 +100,16 @@ def context_reader(*, width: int = 32, layers: int = 4, heads: int = 1) -> Conte
 
     Raises:
       ValueError: a number is below 1, or `width` is no multiple of `heads`.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> reader = jaxmeta.rl.context_reader(width=8, layers=1)
+      >>> rows, questions = jax.numpy.zeros((5, 3)), jax.numpy.zeros((2, 1))
+      >>> params = jax.eval_shape(reader.init, jax.random.key(0), rows, questions)
+      >>> encoded = jax.eval_shape(reader.encode, params, rows)
+      >>> is_seen = jax.numpy.ones((2, 5), bool)
+      >>> jax.eval_shape(reader.read, params, encoded, questions, is_seen).shape
+      (2, 8)
     """
     at_least(1, width=width, layers=layers, heads=heads)
     if width % heads:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmeta.checks import at_least
 from jaxmeta.rl._context import ContextReader, Encoded
 from jaxmeta.rl._rollout import returns_by_episode, rollout
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.environment import Environment
 
 
@@ -68,6 +68,17 @@ def decision_pretrained(
 
     Raises:
       ValueError: the environment has no teacher, or a number is out of its range.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> bandits, key = rl.environments.bernoulli_bandits(3), jax.random.key(0)
+      >>> task = bandits.sample(key)
+      >>> reader = rl.context_reader(width=8, layers=1)
+      >>> agent = rl.decision_pretrained(reader, bandits, context=6, episodes=6)
+      >>> params = jax.eval_shape(agent.init, key, task)
+      >>> jax.eval_shape(agent.test, params, key, task).returns.shape  # of each episode
+      (6,)
     """
     table = environment.table
     if table is None or table.optimal is None:
@@ -150,7 +161,7 @@ def decision_pretrained(
         rows, questions, best = batch.data
         is_seen = jnp.arange(context) < jnp.arange(context + 1)[:, None]
         now = answer(params, reader.encode(params["reader"], rows), questions, is_seen)
-        return Replay(now, now.log_prob(best), None)
+        return Replayed(now, now.log_prob(best), None)
 
     def test(params, key, task):
         key_given, key_trial = jax.random.split(key)

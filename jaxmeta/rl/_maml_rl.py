@@ -23,7 +23,7 @@ from jaxmeta.rl.advantages import (
     linear_baseline,
     normalised,
 )
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.inner_losses import InnerLoss, surrogate
 
@@ -176,7 +176,7 @@ def maml_rl(
             weights = gradient_step(weights, before, inner_lr)
         after = distribution(weights, query.observation)
         credit = jnp.exp(log_ratio) * worth if credit_sampling else 0.0
-        return Replay(after, after.log_prob(query.action) - query.acted, None, credit)
+        return Replayed(after, after.log_prob(query.action) - query.acted, None, credit)
 
     def test(params, key, task):
         weights, trajectories = params, []

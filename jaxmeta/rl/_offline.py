@@ -37,6 +37,15 @@ def teacher_with_noise(
 
     Raises:
       ValueError: there is no teacher, or `most_skill` is not in [0, 1].
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> room, key = rl.environments.dark_room(size=3, horizon=4), jax.random.key(0)
+      >>> task = room.sample(key)
+      >>> behaviour = rl.teacher_with_noise(room, episodes=2)
+      >>> jax.eval_shape(behaviour, key, task).reward.shape
+      (8,)
     """
     if teacher is None and environment.table is not None:
         teacher = environment.table.optimal
@@ -86,6 +95,15 @@ def offline_trials(
 
     Raises:
       ValueError: `n` is below 1.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> room, key = rl.environments.dark_room(size=3, horizon=4), jax.random.key(0)
+      >>> task = room.sample(key)
+      >>> behaviour = rl.teacher_with_noise(room, episodes=2)
+      >>> jax.eval_shape(rl.offline_trials(room, behaviour, n=5), key).reward.shape
+      (5, 8)
     """
     at_least(1, n=n)
 

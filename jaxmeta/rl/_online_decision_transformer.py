@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import at_least
+from jaxmeta.losses import masked_mean
 from jaxmeta.rl._buffer import Trajectory, Windows, return_to_go
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl._squashed import squashed
-from jaxmeta.rl.advantages import masked_mean
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.distributions import Discrete
 from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
@@ -74,6 +74,17 @@ def online_decision_transformer(
 
     Raises:
       ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> room, key = rl.environments.dark_room(size=3, horizon=4), jax.random.key(0)
+      >>> task = room.sample(key)
+      >>> policy = rl.transformer(width=8, layers=1, heads=1)
+      >>> agent = rl.online_decision_transformer(policy, room, target_return=3.0)
+      >>> params = jax.eval_shape(agent.init, key, task)
+      >>> jax.eval_shape(agent.test, params, key, task).returns.shape  # of each episode
+      (1,)
     """
     at_least(1, episodes=episodes)
     for name, number in (("target_return", target_return), ("exploration", exploration)):
@@ -179,7 +190,7 @@ def online_decision_transformer(
             # Descent on the dual, temperature * (entropy - target), adds nothing to the value.
             dual = temperature * (fixed(entropy) - target_entropy)
             credit = fixed(temperature) * entropy - (dual - fixed(dual))
-        return Replay(now, now.log_prob(windows.action), None, credit)
+        return Replayed(now, now.log_prob(windows.action), None, credit)
 
     def test(params, key, task):
         acting = policy if at_test is None else at_test

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxmeta.checks import at_least
 from jaxmeta.rl._rollout import returns_by_episode, rollout
 from jaxmeta.rl.advantages import discounted_returns, gae
-from jaxmeta.rl.agent import Agent, Batch, Replay, Test
+from jaxmeta.rl.agent import Agent, Batch, Replayed, Test
 from jaxmeta.rl.environment import Environment
 from jaxmeta.rl.recurrent import MemoryPolicy
 
@@ -124,7 +124,7 @@ def rl2(
     def replay(params, batch):
         inputs, action, acted = batch.data
         now, means = read(params, policy.apply(params["policy"], inputs))
-        return Replay(now, now.log_prob(action) - acted, means)
+        return Replayed(now, now.log_prob(action) - acted, means)
 
     def test(params, key, task):
         trajectory = trial(params, key, task)

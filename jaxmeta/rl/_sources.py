@@ -50,6 +50,15 @@ def q_learning(
 
     Raises:
       ValueError: the environment has no table or continuous actions, or a number is out of range.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta import rl
+      >>> room, key = rl.environments.dark_room(size=3, horizon=4), jax.random.key(0)
+      >>> task = room.sample(key)
+      >>> history = jax.eval_shape(rl.q_learning(room, episodes=8), key, task)
+      >>> history.reward.shape  # 8 episodes of 4 steps
+      (32,)
     """
     table, actions = environment.table, environment.actions
     if table is None or not isinstance(actions, Discrete):

@@ -152,6 +152,14 @@ def transformer_attention(
 
     Args:
       width, layers, heads, context: those of the `rl.transformer` that has the parameters.
+
+    Example:
+      >>> import jax
+      >>> sizes = {"width": 8, "layers": 2, "heads": 1}
+      >>> inputs = jax.numpy.ones((5, 3))
+      >>> params = transformer(**sizes).init(jax.random.key(0), inputs)
+      >>> transformer_attention(**sizes)(params, inputs).shape
+      (2, 1, 5, 5)
     """
     net = CausalTransformer(layers, heads, width, context)
 

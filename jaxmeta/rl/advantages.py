@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.losses import wide
+from jaxmeta.losses import masked_mean
 
 
 def gae(
@@ -92,11 +92,6 @@ def linear_baseline(observations: jax.Array, returns: jax.Array, is_valid: jax.A
     target = features.T @ jnp.where(is_valid, returns, 0.0).ravel()
     weights = jax.scipy.linalg.solve(gram + ridge, target, assume_a="pos")
     return (features @ weights).reshape(episodes, horizon)
-
-
-def masked_mean(values: jax.Array, is_valid: jax.Array) -> jax.Array:
-    """Mean over the valid ones, in float32 or better."""
-    return jnp.sum(jnp.where(is_valid, wide(values), 0.0)) / jnp.maximum(jnp.sum(is_valid), 1)
 
 
 def deviation(values: jax.Array, is_valid: jax.Array) -> jax.Array:

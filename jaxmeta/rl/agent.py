@@ -4,7 +4,7 @@ Most learn from what their own actions led to, by a policy gradient. In-context 
 given data: from a teacher, from the history of another learner, or from a buffer of trajectories.
 They fulfil the same contract, since the two gradients differ in one factor only, the advantage.
 Their batches say so by `advantages=None`: the actions in them are to be imitated, they count as
-drawn with probability 1, so that `Replay.log_ratio` is their log-likelihood, and this, with the
+drawn with probability 1, so that `Replayed.log_ratio` is their log-likelihood, and this, with the
 agent's `credit`, is the objective (`rl.imitation`).
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.rl.advantages import masked_mean
+from jaxmeta.losses import masked_mean
 
 Params = Any
 
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     mean_return: jax.Array  # scalar, undiscounted, for a human
 
 
-class Replay(NamedTuple):
+class Replayed(NamedTuple):
     """The same steps under other parameters."""
 
     distribution: Any  # [..., T]
@@ -53,8 +53,8 @@ class Agent(NamedTuple):
     """`(key, task) -> params`: meta-parameters, any pytree."""
     collect: Callable[[Params, jax.Array, Any], Batch]
     """`(params, key, task) -> Batch`: acts; not differentiated."""
-    replay: Callable[[Params, Batch], Replay]
-    """`(params, batch) -> Replay`: differentiable in params."""
+    replay: Callable[[Params, Batch], Replayed]
+    """`(params, batch) -> Replayed`: differentiable in params."""
     test: Callable[[Params, jax.Array, Any], Test]
     """`(params, key, task) -> Test`."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.rl.advantages import masked_mean
+from jaxmeta.losses import masked_mean
 
 InnerLoss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 

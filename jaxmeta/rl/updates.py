@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import at_least
-from jaxmeta.losses import wide
+from jaxmeta.losses import masked_mean, wide
 from jaxmeta.rl._acting_step import act, apply_gradients, check, compiled, sharing
 from jaxmeta.rl._trust_region import trust_region_step
-from jaxmeta.rl.advantages import masked_mean, normalised
+from jaxmeta.rl.advantages import normalised
 from jaxmeta.rl.agent import Agent, Batch
 from jaxmeta.training.step import MetaState, StepInfo, global_norm
 
@@ -70,6 +70,18 @@ def imitation() -> MakeStep:
     mean log-likelihood of the actions of their batches, less the agent's own `credit`.
 
     Returns a function like `jaxmeta.make_step`, of an agent; its info's loss is that loss.
+
+    Example:
+      >>> import jax, jaxmeta, optax
+      >>> from jaxmeta import rl
+      >>> bandits = rl.environments.bernoulli_bandits(3)
+      >>> agent = rl.decision_pretrained(rl.context_reader(width=8, layers=1), bandits, context=4)
+      >>> tx, key = optax.adam(1e-3), jax.random.key(0)
+      >>> state = jaxmeta.init_state(key, agent, tx, bandits.sample)
+      >>> step = rl.imitation()(agent, tx, bandits.sample, meta_batch_size=2, steps_per_call=3)
+      >>> _, info = jax.eval_shape(step, state, key)
+      >>> info.loss.shape
+      (3,)
     """
 
     def make_update(agent, tx, shared):

@@ -12,7 +12,7 @@ from jaxmeta.learner import Examples
 from jaxmeta.losses import mean_loss
 from jaxmeta.net import as_net
 from jaxmeta.runs.checkpoints import write_json
-from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
+from jaxmeta.runs.run import META_TEST, load_best, read_config, seed_key
 from jaxmeta.transforms import transductive
 
 ANALYSIS = "analysis.json"
@@ -45,7 +45,7 @@ def analyse_run(run_dir: str | Path) -> Analysis:
             f"analyse needs a learner that adapts the weights of a net from params.net, "
             f"got recipe {name!r}."
         )
-    key = stream(recipe, META_TEST)
+    key = seed_key(recipe, META_TEST)
     experiment, start, params, _, _ = load_best(run_dir, recipe)
 
     loss_fn, net = recipe.task.loss_fn, as_net(recipe.net.build(recipe.task.n_outputs))

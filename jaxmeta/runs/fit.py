@@ -29,6 +29,7 @@ from jaxmeta.episodes import Sample
 from jaxmeta.learner import Trainable
 from jaxmeta.runs.folder import RunFolder
 from jaxmeta.runs.settings import describe
+from jaxmeta.runs.trackers import Tracker
 from jaxmeta.training.evaluate import make_evaluate
 from jaxmeta.training.guards import look_at_tasks
 from jaxmeta.training.processes import any_of, is_first, local
@@ -74,6 +75,7 @@ def fit(
     devices: int = 1,
     config: Any = None,
     show_progress: bool = True,
+    log: Sequence[Tracker] = (),
     make_step: Callable = make_step,
     init_state: Callable = init_state,
 ) -> Fitted:
@@ -101,6 +103,7 @@ def fit(
       config: what describes the run, as JSON can hold it; kept in `config.json` of `run_dir`. A
         resumed run must have the same, but for `versions` and for `steps` that grow.
       show_progress: a bar with rate and time left, and a line for every validation.
+      log: trackers that take the metrics, too, such as `["wandb"]`: see `jaxmeta.runs.trackers`.
       make_step: another way to the step, taking and giving what `jaxmeta.make_step` does, such as
         `rl.ppo()` for agents.
       init_state: another way to the first state, taking what `jaxmeta.init_state` does; the state
@@ -146,7 +149,7 @@ def fit(
     )
     with ExitStack() as open_until_the_end:
         folder = open_until_the_end.enter_context(
-            closing(RunFolder(run_dir, resume=resume, config=config))
+            closing(RunFolder(run_dir, resume=resume, config=config, log=log))
         )
         settings = describe(key, steps, meta_batch_size, validation, tx, state.params)
         done, state = folder.begin(state, settings)

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +17,7 @@ import numpy as np
 from jaxmeta.runs.checkpoints import Checkpoints, newest_record, save, write_json
 from jaxmeta.runs.metrics import Metrics
 from jaxmeta.runs.settings import config_differences, differences
+from jaxmeta.runs.trackers import Tracker, tracker
 from jaxmeta.training.processes import from_first, is_first
 from jaxmeta.training.step import MetaState
 
@@ -30,14 +31,14 @@ class RunFolder:
     other files are made from it, so a resumed run repairs them.
     """
 
-    def __init__(self, run_dir: Path, *, resume: bool, config: Any):
+    def __init__(self, run_dir: Path, *, resume: bool, config: Any, log: Sequence[Tracker] = ()):
         """Opens a folder; nothing is written yet.
 
         Raises:
           ValueError: it holds a run and `resume` is False, or another process is at work in it.
         """
         self.run_dir = run_dir
-        self._resume, self._config = resume, config
+        self._resume, self._config, self._log = resume, config, log
         self._settings: dict[str, Any] = {}
         self._lock: TextIO | None = None
         self._checkpoints: Checkpoints | None = None
@@ -78,7 +79,12 @@ class RunFolder:
                     self._best = self._checkpoints.restore_best(state.params)
             if self._config is not None and _read_json(self.run_dir / CONFIG) != self._config:
                 write_json(self.run_dir / CONFIG, self._config)
-            self._metrics = Metrics(self.run_dir, from_step=done, records=record.get("records"))
+            self._metrics = Metrics(
+                self.run_dir,
+                from_step=done,
+                records=record.get("records"),
+                sinks=[tracker(name, self.run_dir, self._config, done) for name in self._log],
+            )
             self._seconds = (
                 record.get("seconds") or (read_seconds(self.run_dir) if done else 0) or 0
             )

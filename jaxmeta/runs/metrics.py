@@ -3,7 +3,10 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from jaxmeta.runs.trackers import Sink
 
 METRICS = "metrics.jsonl"
 
@@ -14,7 +17,14 @@ class Metrics:
     A record depends on the run alone, never on the clock, so a resumed run writes the same lines.
     """
 
-    def __init__(self, run_dir: str | Path, *, from_step: int, records: list[dict] | None = None):
+    def __init__(
+        self,
+        run_dir: str | Path,
+        *,
+        from_step: int,
+        records: list[dict] | None = None,
+        sinks: Sequence[Sink] = (),
+    ):
         """Opens the files, dropping what was written after `from_step`.
 
         Args:
@@ -22,6 +32,7 @@ class Metrics:
           from_step: the step that the run goes on from.
           records: the records until then, which the file is to hold whatever it holds now; by
             default those in the file.
+          sinks: further places that take the metrics, such as a `trackers.tracker`.
         """
         run_dir = Path(run_dir)
         path = run_dir / METRICS
@@ -36,6 +47,7 @@ class Metrics:
         from jaxmeta.runs.events import Events  # Its imports take seconds; only runs need it.
 
         self._events = Events(run_dir, from_step=from_step)
+        self._sinks = sinks
         self._file = path.open("a")
 
     def write(self, step: int, **values: float) -> None:
@@ -45,12 +57,14 @@ class Metrics:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._events.write(step, values)
+        for sink in self._sinks:
+            sink.write(step, values)
 
     def close(self) -> None:
         """Closes the files."""
-        for file in (self._file, self._events):
+        for close in (self._file.close, self._events.close, *(sink.close for sink in self._sinks)):
             try:
-                file.close()
+                close()
             except OSError:  # A full disk, which the write before has said.
                 pass
 

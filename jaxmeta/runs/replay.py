@@ -11,7 +11,7 @@ from jaxmeta.experiments.build import build
 from jaxmeta.runs.checkpoints import Checkpoints, restore
 from jaxmeta.runs.fit import call_length, split_key
 from jaxmeta.runs.folder import FAILURE
-from jaxmeta.runs.run import TRAINING, read_config, stream
+from jaxmeta.runs.run import TRAINING, read_config, seed_key
 from jaxmeta.training import MetaState
 from jaxmeta.training.guards import TaskNumbers, first_bad_operation, look_at_tasks
 
@@ -42,7 +42,7 @@ def replay_run(run_dir: str | Path, *, step: int) -> Replay:
     if not 0 <= step < outer.steps:
         raise ValueError(f"step must be in 0..{outer.steps - 1}, got {step}.")
     experiment = build(recipe)
-    keys = split_key(stream(recipe, TRAINING))
+    keys = split_key(seed_key(recipe, TRAINING))
     state = experiment.init_state(
         keys.init, experiment.learner, experiment.tx, experiment.meta_train
     )

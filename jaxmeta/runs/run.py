@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +23,12 @@ from jaxmeta.runs.fit import Fitted, fit
 from jaxmeta.runs.folder import CONFIG
 from jaxmeta.runs.parameters import is_published, read_params
 from jaxmeta.runs.settings import config_differences
+from jaxmeta.runs.trackers import Tracker
 from jaxmeta.runs.untagged import tagged, with_provenance
 from jaxmeta.training import init_state
 from jaxmeta.training.processes import is_first
 
-# Streams of the seed that training, meta-test and the adaptation curves draw from.
+# Keys of the seed that training and the meta-test draw from.
 TRAINING, META_TEST = 0, 1
 
 
@@ -38,6 +40,7 @@ def train(
     resume: bool = False,
     code: own.OwnCode | None = None,
     show_progress: bool = True,
+    log: Sequence[Tracker] = (),
 ) -> Fitted:
     """Trains a recipe into a run folder.
 
@@ -52,6 +55,7 @@ def train(
         jaxmeta's; a copy of its source is kept in the folder. Without it this process can read the
         run, and another one after `jaxmeta.runs.allow(recipe)`.
       show_progress: a bar, and a line for every validation.
+      log: trackers that take the metrics, too, such as `["wandb"]`.
 
     Raises:
       ValueError: the folder holds a run and `resume` is False, or a run of another recipe, or of
@@ -67,7 +71,7 @@ def train(
         experiment.learner,
         experiment.tx,
         experiment.meta_train,
-        key=stream(recipe, TRAINING),
+        key=seed_key(recipe, TRAINING),
         steps=outer.steps,
         meta_batch_size=outer.meta_batch_size,
         run_dir=run_dir,
@@ -75,6 +79,7 @@ def train(
         resume=resume,
         config=config,
         show_progress=show_progress,
+        log=log,
         steps_per_call=outer.steps_per_call,
         tasks_at_once=experiment.tasks_at_once,
         devices=experiment.devices,
@@ -218,7 +223,7 @@ def load_best(run_dir: str | Path, recipe: Recipe, tested: Split = "meta_test") 
             raise FileNotFoundError(f"{run_dir} holds no validated checkpoint yet.")
         samples = None if tested == "meta_test" else recipe.task.tested_on(tested)
         experiment = build(recipe, samples)
-        key = stream(recipe, META_TEST)
+        key = seed_key(recipe, META_TEST)
         start = init_state(key, experiment.learner, experiment.tx, experiment.meta_train).params
         if kept or step is None or trained is None:
             return Best(experiment, start, *read_params(run_dir, start))
@@ -232,8 +237,8 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version(), "backend": jax.default_backend()}
 
 
-def stream(recipe: Recipe, number: int) -> jax.Array:
-    """One of the independent streams of a recipe's seed."""
+def seed_key(recipe: Recipe, number: int) -> jax.Array:
+    """One of the independent keys of a recipe's seed."""
     return jax.random.fold_in(jax.random.key(recipe.outer.seed), number)
 
 

@@ -18,7 +18,7 @@ from jaxmeta.experiments.own import OwnCode
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.runs.fit import Clock, Interruption, call_length, progress_of, split_key, stop
 from jaxmeta.runs.folder import RunFolder
-from jaxmeta.runs.run import TRAINING, config_of, keep_code, stream
+from jaxmeta.runs.run import TRAINING, config_of, keep_code, seed_key
 from jaxmeta.runs.settings import describe
 from jaxmeta.runs.sweep import Cell, with_field
 from jaxmeta.training.evaluate import make_evaluate
@@ -84,8 +84,12 @@ def train_together(
         check_fits(runs[0].recipe, runs[0].experiment)
         program = _Program(runs[0].recipe, samples, paths)
         states = program.init(*_arrays(runs, paths, lambda keys: keys.init))
+        described: dict[float, dict[str, Any]] = {}  # To describe an optimiser, it is compiled.
         for number, run in enumerate(runs):
-            run.begin(jax.tree.map(lambda leaf, n=number: leaf[n], states))
+            first = jax.tree.map(lambda leaf, n=number: leaf[n], states)
+            rate = run.recipe.outer.outer_lr
+            described[rate] = described.get(rate) or run.settings(first.params)
+            run.begin(first, described[rate])
         interruption = open_until_the_end.enter_context(Interruption())
         # Those stopped at another step go on by themselves: they are steps of other numbers.
         for done in sorted({run.done for run in runs}):
@@ -101,21 +105,25 @@ class _Run:
 
     def __init__(self, path, recipe, folder, experiment):
         self.path, self.recipe, self.folder, self.experiment = path, recipe, folder, experiment
-        self.keys = split_key(stream(recipe, TRAINING))
+        self.keys = split_key(seed_key(recipe, TRAINING))
         self.done, self.state = 0, None
 
-    def begin(self, state):
-        """Takes the newest checkpoint, or the first state."""
+    def settings(self, params):
+        """What a folder keeps of how a run is made, but for the key the same at one outer rate."""
         outer, experiment = self.recipe.outer, self.experiment
-        settings = describe(
-            stream(self.recipe, TRAINING),
+        return describe(
+            seed_key(self.recipe, TRAINING),
             outer.steps,
             outer.meta_batch_size,
             experiment.validation,
             experiment.tx,
-            state.params,
+            params,
         )
-        self.done, self.state = self.folder.begin(state, settings)
+
+    def begin(self, state, settings):
+        """Takes the newest checkpoint, or the first state."""
+        key = jax.random.key_data(seed_key(self.recipe, TRAINING)).tolist()
+        self.done, self.state = self.folder.begin(state, {**settings, "key": key})
 
 
 class _Program:

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from jaxmeta import networks, rl
-from jaxmeta.rl.agent import Agent, Batch, Replay
+from jaxmeta.rl.agent import Agent, Batch, Replayed
 from jaxmeta.rl.distributions import Categorical
 from jaxmeta.runs import fit
 from jaxmeta.training import MetaState, Validation, init_state, make_step
@@ -35,7 +35,7 @@ def fixed_agent():
     def replay(params, batch):
         now = distribution(params)
         values = jnp.full(3, params["value"])
-        return Replay(now, now.log_prob(actions) - batch.data, values)
+        return Replayed(now, now.log_prob(actions) - batch.data, values)
 
     return Agent(init, collect, replay, None)
 

@@ -17,7 +17,7 @@ from jaxmeta.experiments.nets import Mlp
 from jaxmeta.experiments.outer import Outer
 from jaxmeta.runs import together
 from jaxmeta.runs.checkpoints import Checkpoints
-from jaxmeta.runs.run import TRAINING, load_best, stream
+from jaxmeta.runs.run import TRAINING, load_best, seed_key
 from jaxmeta.runs.sweep import cells, with_field
 
 OUTER = Outer(
@@ -230,7 +230,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys, monkeypatch
     [
         ({"sweep": ["learner.inner_lr"]}, "sweep must be FIELD=VALUE,VALUE"),
         ({"sweep": ["learner.lr=1"]}, r"learner.lr is no field: there is no 'lr'; .* inner_lr"),
-        ({"sweep": ["paper=x"]}, "paper is no field"),
+        ({"sweep": ["provenance.paper=x"]}, "provenance.paper is no field"),
         ({"sweep": ["learner.inner_lr=fast"]}, "learner.inner_lr must be float, got 'fast'"),
         ({"sweep": ["outer.seed=1,2"]}, "give --seeds"),
         ({"sweep": ["outer.steps=1,1"]}, "must be given once"),
@@ -250,4 +250,4 @@ def test_values_of_every_kind():
     assert grid[-1].recipe.outer.clip == 1.0 and grid[0].recipe.outer.clip is None
     assert grid[-1].folder.name == "hidden=8-8_schedule=cosine_clip=1.0_transductive=True_seed=0"
     assert grid[0].recipe.learner.transductive is True
-    assert stream(grid[0].recipe, TRAINING).shape == ()
+    assert seed_key(grid[0].recipe, TRAINING).shape == ()

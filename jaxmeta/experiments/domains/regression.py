@@ -64,15 +64,15 @@ class Sinusoid(_Regression):
 class Regression(_Regression):
     """Regression on a table of your own, whose groups are the tasks."""
 
+    protocol_fields: ClassVar = Sinusoid.protocol_fields
+    training_fields: ClassVar = Sinusoid.training_fields
+
     table: str | datasets.Table = "csv:table.csv"
     """The table: csv:PATH, a file with a line of names; from Python also a `Table` of arrays."""
     group: str = "group"
     """Name of the column that says the group of a row. Each group is a task."""
     target: str = "y"
     """Name of the column to predict. All further columns are inputs."""
-    protocol_fields: ClassVar = Sinusoid.protocol_fields
-    training_fields: ClassVar = Sinusoid.training_fields
-
     split_seed: int = 0
     """Seed by which groups are drawn: a fifth for meta_val, a fifth for meta_test."""
     k_shot: int = 5

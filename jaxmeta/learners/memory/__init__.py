@@ -1,6 +1,6 @@
 """Memory-based meta-learners: a task is a sequence that is read."""
 
-from jaxmeta.learners.memory._addressing import Access, Memory, lrua, no_memory, ntm
+from jaxmeta.learners.memory._addressing import Access, ExternalMemory, lrua, no_memory, ntm
 from jaxmeta.learners.memory._controller import Controller, feed_forward, lstm
 from jaxmeta.learners.memory._mann import Trace, Written, mann, nearest_seen, reads_and_writes
 from jaxmeta.learners.memory._meta_networks import (
@@ -14,8 +14,8 @@ from jaxmeta.learners.memory._streams import taking_streams
 __all__ = [
     "Access",
     "Controller",
+    "ExternalMemory",
     "FastWeights",
-    "Memory",
     "MetaNetworksParams",
     "Sequence",
     "Trace",

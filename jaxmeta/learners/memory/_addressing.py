@@ -18,7 +18,7 @@ SMALLEST_SQUARE = 1e-6
 FIRST_CONTENT = 1e-6
 
 
-class Memory(NamedTuple):
+class ExternalMemory(NamedTuple):
     """`slots` vectors of `width` numbers, with several heads."""
 
     n_numbers: int  # what a step needs from the controller
@@ -52,7 +52,7 @@ def lrua(
     decay: float = 0.99,
     strength: float = 1.0,
     address_before_write: bool = False,
-) -> Memory:
+) -> ExternalMemory:
     """Least recently used access: a key is written to the last read or the least used slots.
 
     With a key `k` and a gate `alpha` per head from the controller, in this order:
@@ -112,7 +112,7 @@ def lrua(
     def read(state: Any, numbers: jax.Array) -> jax.Array:
         return (weights(keys_of(numbers), state.memory) @ state.memory).ravel()
 
-    return Memory(heads * (width + 1), heads * width, start, step, read)
+    return ExternalMemory(heads * (width + 1), heads * width, start, step, read)
 
 
 class NtmState(NamedTuple):
@@ -123,7 +123,7 @@ class NtmState(NamedTuple):
     write: jax.Array  # [1, slots]
 
 
-def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
+def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> ExternalMemory:
     """The addressing of neural Turing machines, by content and by location: a baseline.
 
     Every head interpolates between content and its last place, shifts by -1, 0 or 1 and sharpens.
@@ -173,10 +173,10 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> Memory:
         _, reading, _, _ = split(numbers)
         return (address(state.memory, state.read, reading) @ state.memory).ravel()
 
-    return Memory((heads + 1) * per_head + 2 * width, heads * width, start, step, read)
+    return ExternalMemory((heads + 1) * per_head + 2 * width, heads * width, start, step, read)
 
 
-def no_memory() -> Memory:
+def no_memory() -> ExternalMemory:
     """None at all, which leaves the plain controller: a baseline."""
 
     def nothing(numbers: jax.Array) -> jax.Array:
@@ -190,7 +190,7 @@ def no_memory() -> Memory:
         none = jnp.zeros((0, 0), numbers.dtype)
         return state, nothing(numbers), Access(none, none)
 
-    return Memory(0, 0, start, step, lambda state, numbers: nothing(numbers))
+    return ExternalMemory(0, 0, start, step, lambda state, numbers: nothing(numbers))
 
 
 def cosines(keys: jax.Array, memory: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.learner import Adapted, Episode, Examples, Key, Learner, Outputs, Params, Stream
-from jaxmeta.learners.memory._addressing import Access, Memory, lrua
+from jaxmeta.learners.memory._addressing import Access, ExternalMemory, lrua
 from jaxmeta.learners.memory._controller import Controller, glorot, lstm
 from jaxmeta.learners.memory._streams import taking_streams
 from jaxmeta.losses import LossFn, mean_loss, query_loss
@@ -47,7 +47,7 @@ def mann(
     embed: NetLike | None = None,
     *,
     controller: Controller | None = None,
-    memory: Memory | None = None,
+    memory: ExternalMemory | None = None,
     loss_fn: LossFn = optax.softmax_cross_entropy,
 ) -> Learner:
     """Reads a sequence of inputs, each with the label of the one before, and stores what they bind.
@@ -116,7 +116,7 @@ def reads_and_writes(
     embed: NetLike | None = None,
     *,
     controller: Controller | None = None,
-    memory: Memory | None = None,
+    memory: ExternalMemory | None = None,
 ) -> Callable[[Any, Stream], Trace]:
     """What a `mann` of the same arguments does along a stream: `(params, stream) -> Trace`."""
     embed = None if embed is None else as_net(embed, "embed")
@@ -131,7 +131,7 @@ class _Machine(NamedTuple):
     predict: Callable
 
 
-def _machine(embed: Net | None, controller: Controller, memory: Memory) -> _Machine:
+def _machine(embed: Net | None, controller: Controller, memory: ExternalMemory) -> _Machine:
     """Controller and memory as functions of a sequence."""
 
     def embedded(params: Params, statistics: Any, x: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
+from jaxmeta.runs.run import META_TEST, load_best, read_config, seed_key
 
 
 class AttentionView(NamedTuple):
@@ -31,7 +31,7 @@ def attention_of_run(run_dir: str | Path) -> AttentionView | None:
     if method.look_back is None:
         return None
     best = load_best(run_dir, recipe)
-    key_task, key_agent = jax.random.split(jax.random.fold_in(stream(recipe, META_TEST), 0))
+    key_task, key_agent = jax.random.split(jax.random.fold_in(seed_key(recipe, META_TEST), 0))
     task = next(iter(best.experiment.meta_test.values()))(key_task)
     trajectory = jax.jit(best.experiment.learner.test)(best.params, key_agent, task).trajectories
     weights = np.asarray(method.look_back(recipe.net, best.params, trajectory)).mean(1)

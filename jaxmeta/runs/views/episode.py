@@ -10,7 +10,7 @@ import numpy as np
 from jaxmeta.experiments.recipe import Recipe
 from jaxmeta.learner import Episode
 from jaxmeta.net import as_net
-from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
+from jaxmeta.runs.run import META_TEST, load_best, read_config, seed_key
 
 
 class EpisodeView(NamedTuple):
@@ -43,7 +43,7 @@ def episode_of_run(run_dir: str | Path, *, number: int = 0) -> EpisodeView:
         raise ValueError(f"an episode is drawn of images, and recipe {name!r} has none.")
     best = load_best(run_dir, recipe)
     learner = best.experiment.at_test
-    key = jax.random.fold_in(stream(recipe, META_TEST), number)
+    key = jax.random.fold_in(seed_key(recipe, META_TEST), number)
     key_episode, key_learner = jax.random.split(key)
     episode = next(iter(best.experiment.meta_test.values()))(key_episode)
     adapted = learner.adapt(best.params, key_learner, episode.support)

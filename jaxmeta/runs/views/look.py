@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmeta.experiments.metric import SQUARED_ERROR
 from jaxmeta.learner import Examples
-from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
+from jaxmeta.runs.run import META_TEST, load_best, read_config, seed_key
 from jaxmeta.support import has_label
 
 TASKS = 20
@@ -47,7 +47,7 @@ def look_run(run_dir: str | Path) -> Look | None:
         return None
     best = load_best(run_dir, recipe)
     params, experiment = best.params, best.experiment
-    key = stream(recipe, META_TEST)
+    key = seed_key(recipe, META_TEST)
     learner = config.look(recipe.net, experiment.at_test)
     sample = next(iter(experiment.meta_test.values()))
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.runs.run import META_TEST, load_best, read_config, stream
+from jaxmeta.runs.run import META_TEST, load_best, read_config, seed_key
 from jaxmeta.training.evaluate import over_episodes
 
 PATHS = 4
@@ -31,7 +31,7 @@ def paths_of_run(run_dir: str | Path) -> Paths | None:
     if not recipe.task.has_paths:
         return None
     best = load_best(run_dir, recipe)
-    key = stream(recipe, META_TEST)
+    key = seed_key(recipe, META_TEST)
     agent, sample = best.experiment.learner, next(iter(best.experiment.meta_test.values()))
 
     def walk(params, key):

@@ -96,7 +96,7 @@ def test_one_step_of_reptile_is_joint_training():
 
 
 def test_reptile_minibatches_go_through_every_row_before_one_comes_again():
-    rows = np.asarray(_minibatches(jax.random.key(0), 6, 4, 3, None)).ravel()
+    rows = np.asarray(_minibatches(jax.random.key(0), jnp.ones(6, bool), 4, 3)).ravel()
     assert sorted(rows[:6]) == list(range(6))
     assert sorted(rows[6:]) == list(range(6))
 

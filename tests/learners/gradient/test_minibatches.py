@@ -11,7 +11,7 @@ def test_every_epoch_has_each_valid_row_once():
     is_valid = jnp.array([True, False, True, True, False])
     seen = set()
     for seed in range(8):
-        rows = _minibatches(jax.random.key(seed), 5, 2, 3, is_valid)
+        rows = _minibatches(jax.random.key(seed), is_valid, 2, 3)
         assert rows.shape == (3, 2)
         first, second = np.asarray(rows).reshape(2, 3).tolist()
         assert sorted(first) == sorted(second) == [0, 2, 3]
@@ -20,5 +20,5 @@ def test_every_epoch_has_each_valid_row_once():
 
 
 def test_with_all_rows_valid_every_row_comes_once():
-    rows = _minibatches(jax.random.key(0), 4, 2, 2, jnp.ones(4, bool))
+    rows = _minibatches(jax.random.key(0), jnp.ones(4, bool), 2, 2)
     assert sorted(np.asarray(rows).ravel().tolist()) == [0, 1, 2, 3]
