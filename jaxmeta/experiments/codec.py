@@ -214,7 +214,7 @@ def _tuple(kind, content, name, own):
 
 def _words(choices):
     """What a field may hold, in words."""
-    words = []
+    words: list[str] = []
     for choice in choices:
         if get_origin(choice) is Literal:
             words += map(repr, get_args(choice))

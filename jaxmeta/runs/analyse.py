@@ -48,7 +48,8 @@ def analyse_run(run_dir: str | Path) -> Analysis:
     key = seed_key(recipe, META_TEST)
     experiment, start, params, _, _ = load_best(run_dir, recipe)
 
-    loss_fn, net = recipe.task.loss_fn, as_net(recipe.net.build(recipe.task.n_outputs))
+    loss_fn: Any = recipe.task.loss_fn  # of episodes, of which agents have none
+    net = as_net(recipe.net.build(recipe.task.n_outputs))
 
     def task_loss(weights, examples):
         return mean_loss(loss_fn, net.apply(weights, examples.x), examples)

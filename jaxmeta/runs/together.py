@@ -96,7 +96,8 @@ def train_together(
             group = [run for run in runs if run.done == done]
             failures |= _go_on(program, group, paths, interruption, show_progress)
         for run in runs:
-            run.folder.finish(run.state.params)
+            state: Any = run.state  # It has begun.
+            run.folder.finish(state.params)
         return Together(failures, not interruption.asked)
 
 
@@ -194,7 +195,8 @@ def _go_on(program, runs, paths, interruption, show_progress):
     values, keys = _arrays(runs, paths, lambda keys: keys.steps)
     of_validation = _arrays(runs, paths, lambda keys: keys.validation)[1]
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
-    failures, console = {}, Console(quiet=not show_progress)
+    failures: dict[Any, Any] = {}
+    console = Console(quiet=not show_progress)
     with progress_of(console) as progress:
         bar = progress.add_task(f"{len(runs)} runs", total=steps, completed=done, loss=math.nan)
         clock = Clock(done)

@@ -164,10 +164,12 @@ class Conditional(OnePass):
     def with_sigma(self, net, n_outputs, loss_fn: losses.LossFn) -> Learner:
         """The learner that predicts mean and standard deviation side by side, `[M, 2 D]`."""
 
+        least_sigma: Any = self.least_sigma  # which is given where this is asked
+
         def predict(params, adapted, x):
             with_context = self.net(net, n_outputs)
             return jnp.concatenate(
-                hyper.predictive(with_context, params, adapted, x, least_sigma=self.least_sigma),
+                hyper.predictive(with_context, params, adapted, x, least_sigma=least_sigma),
                 axis=1,
             )
 

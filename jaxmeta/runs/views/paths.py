@@ -1,7 +1,7 @@
 """The paths that an agent walks in the plane."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,14 +33,16 @@ def paths_of_run(run_dir: str | Path) -> Paths | None:
     best = load_best(run_dir, recipe)
     key = seed_key(recipe, META_TEST)
     agent, sample = best.experiment.learner, next(iter(best.experiment.meta_test.values()))
+    method: Any = recipe.learner  # of an agent
+    domain: Any = recipe.task  # to act in
 
     def walk(params, key):
         key_task, key_agent = jax.random.split(key)
         goal = sample(key_task)
         trajectory = agent.test(params, key_agent, goal).trajectories
         positions, is_valid = trajectory.seen.observation, trajectory.is_valid
-        if not recipe.learner.adapts:  # One trial, cut into its episodes.
-            number = jnp.arange(recipe.task.trial)[:, None, None]
+        if not method.adapts:  # One trial, cut into its episodes.
+            number = jnp.arange(domain.trial)[:, None, None]
             is_valid = is_valid & (trajectory.episode == number)
             positions = jnp.broadcast_to(positions, (*is_valid.shape, 2))
         return goal, positions, is_valid
