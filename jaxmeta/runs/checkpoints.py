@@ -34,6 +34,13 @@ def save(path: str | Path, tree: Any) -> None:
 
     Raises:
       ValueError: the folder is already there.
+
+    Example:
+      >>> import jaxmeta, numpy as np, pathlib, tempfile
+      >>> folder = pathlib.Path(tempfile.mkdtemp()) / "params"
+      >>> jaxmeta.save(folder, {"w": np.ones(3)})
+      >>> jaxmeta.restore(folder, {"w": np.zeros(3)})["w"].tolist()
+      [1.0, 1.0, 1.0]
     """
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(Path(path).resolve(), tree)

@@ -118,6 +118,23 @@ def fit(
       FloatingPointError: the loss or the meta-gradient is not finite; names step, task, keys and
         the last good checkpoint, and keeps the state before that step in `failure` of `run_dir`.
       OSError: something could not be written, as on a full disk; with room there, resume.
+
+    Example:
+      >>> import jax, jaxmeta, optax, pathlib, tempfile
+      >>> sample, net = jaxmeta.tasks.sinusoid(), jaxmeta.networks.mlp(1, hidden=(8,))
+      >>> learner = jaxmeta.maml(net, inner_steps=1, loss_fn=optax.squared_error)
+      >>> fitted = jaxmeta.fit(
+      ...     learner,
+      ...     optax.adam(1e-3),
+      ...     sample,
+      ...     key=jax.random.key(0),
+      ...     steps=4,
+      ...     meta_batch_size=2,
+      ...     run_dir=pathlib.Path(tempfile.mkdtemp()) / "run",
+      ...     show_progress=False,
+      ... )
+      >>> int(fitted.state.step), fitted.is_complete
+      (4, True)
     """
     run_dir = Path(run_dir)
     if checkpoint_every is None:

@@ -67,6 +67,18 @@ def evaluate(
       TypeError: `learner`, `sample`, `params` or `key` is something else.
       FloatingPointError: a prediction or a return is not finite, or the metric of finite ones is
         not, as accuracy of a regression.
+
+    Example:
+      >>> import jax, jaxmeta, optax
+      >>> sample = jaxmeta.tasks.sinusoid()
+      >>> net = jaxmeta.networks.mlp(1, hidden=(8,))
+      >>> learner = jaxmeta.maml(net, inner_steps=1, loss_fn=optax.squared_error)
+      >>> key = jax.random.key(0)
+      >>> params = learner.init(key, sample(key))
+      >>> metric = jaxmeta.losses.squared_error
+      >>> result = jaxmeta.evaluate(learner, params, sample, n_episodes=4, key=key, metric=metric)
+      >>> result.per_episode.shape, bool(result.interval > 0)
+      ((4,), True)
     """
     run = make_evaluate(
         learner,

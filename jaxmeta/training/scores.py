@@ -142,6 +142,10 @@ def online(n_presentations: int = 10, is_right: Callable = losses.is_right) -> S
 
     Raises:
       ValueError: `n_presentations` is below 1.
+
+    Example:
+      >>> import jaxmeta
+      >>> score = jaxmeta.online(n_presentations=3)  # for `jaxmeta.evaluate(..., score=score)`
     """
     at_least(1, n_presentations=n_presentations)
 

@@ -77,6 +77,11 @@ def lrua(
     Raises:
       ValueError: a size is below 1, `slots` is below `heads`, `decay` is not in `[0, 1]`, or
         `strength` is not positive.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.learners import memory
+      >>> learner = jaxmeta.mann(memory=memory.lrua(slots=6, width=4, heads=2), controller=memory.lstm(5))
     """
     at_least(1, slots=slots, width=width, heads=heads)
     if slots < heads:
@@ -131,6 +136,11 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> ExternalMemory:
 
     Raises:
       ValueError: a size is below 1.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.learners import memory
+      >>> learner = jaxmeta.mann(memory=memory.ntm(slots=6, width=4, heads=2), controller=memory.lstm(5))
     """
     at_least(1, slots=slots, width=width, heads=heads)
     per_head = width + 6  # Key, strength, gate, three shifts, sharpening.
@@ -177,7 +187,13 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> ExternalMemory:
 
 
 def no_memory() -> ExternalMemory:
-    """None at all, which leaves the plain controller: a baseline."""
+    """None at all, which leaves the plain controller: a baseline.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.learners import memory
+      >>> learner = jaxmeta.mann(memory=memory.no_memory(), controller=memory.lstm(5))
+    """
 
     def nothing(numbers: jax.Array) -> jax.Array:
         return jnp.zeros(0, numbers.dtype)

@@ -33,6 +33,11 @@ def lstm(size: int = 200) -> Controller:
 
     Raises:
       ValueError: `size` is below 1.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.learners import memory
+      >>> learner = jaxmeta.mann(controller=memory.lstm(5), memory=memory.lrua(6, 4, heads=2))
     """
     at_least(1, size=size)
 
@@ -71,6 +76,11 @@ def feed_forward(size: int = 200) -> Controller:
 
     Raises:
       ValueError: `size` is below 1.
+
+    Example:
+      >>> import jaxmeta
+      >>> from jaxmeta.learners import memory
+      >>> learner = jaxmeta.mann(controller=memory.feed_forward(5), memory=memory.lrua(6, 4, heads=2))
     """
     at_least(1, size=size)
 

@@ -15,6 +15,14 @@ def nearest_neighbour() -> Learner:
 
     Nothing is learned: the parameters are `{}` and the adapted value is the
     `jaxmeta.support.Support`.
+
+    Example:
+      >>> import jax, jaxmeta
+      >>> from jaxmeta.learners.metric import nearest_neighbour
+      >>> episode = jaxmeta.make_episode([[0.0], [1.0]], [0, 1], [[0.9]], [1])
+      >>> _, logits = nearest_neighbour().loss({}, jax.random.key(0), episode)
+      >>> logits.argmax(axis=1).tolist()
+      [1]
     """
 
     def init(key: Key, episode: Episode) -> Params:

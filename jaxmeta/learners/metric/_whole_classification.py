@@ -73,8 +73,8 @@ def whole_classification(
       >>> batch = jaxmeta.Examples(x, jax.numpy.eye(6))  # one image of each of six classes
       >>> params = learner.init(key, jaxmeta.Episode(batch, batch))
       >>> task = jaxmeta.make_episode(x[:2], [0, 1], x[2:3], [1])
-      >>> adapted = learner.adapt(params, key, task.support)
-      >>> learner.predict(params, adapted, task.query.x).shape
+      >>> adapted = jax.eval_shape(learner.adapt, params, key, task.support)
+      >>> jax.eval_shape(learner.predict, params, adapted, task.query.x).shape
       (1, 2)
     """
     embed = as_net(embed, "embed")
@@ -126,6 +126,10 @@ def averaging(tx: optax.GradientTransformation, rate: float = 0.1) -> optax.Grad
     Args:
       tx: of all other parameters.
       rate: share of the newest batch in the average.
+
+    Example:
+      >>> import optax
+      >>> tx = averaging(optax.adamw(1e-3, weight_decay=5e-4))
     """
     labels = WholeParams(*cast(tuple[Any, ...], ("learned",) * 3 + ("averaged",)))
     return optax.partition({"learned": tx, "averaged": optax.sgd(rate)}, labels)
