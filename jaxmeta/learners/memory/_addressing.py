@@ -81,7 +81,8 @@ def lrua(
     Example:
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
-      >>> learner = jaxmeta.mann(memory=memory.lrua(slots=6, width=4, heads=2), controller=memory.lstm(5))
+      >>> controller = memory.lstm(5)
+      >>> learner = jaxmeta.mann(memory=memory.lrua(slots=6, width=4, heads=2), controller=controller)
     """
     at_least(1, slots=slots, width=width, heads=heads)
     if slots < heads:
@@ -140,7 +141,8 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> ExternalMemory:
     Example:
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
-      >>> learner = jaxmeta.mann(memory=memory.ntm(slots=6, width=4, heads=2), controller=memory.lstm(5))
+      >>> controller = memory.lstm(5)
+      >>> learner = jaxmeta.mann(memory=memory.ntm(slots=6, width=4, heads=2), controller=controller)
     """
     at_least(1, slots=slots, width=width, heads=heads)
     per_head = width + 6  # Key, strength, gate, three shifts, sharpening.
@@ -192,7 +194,8 @@ def no_memory() -> ExternalMemory:
     Example:
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
-      >>> learner = jaxmeta.mann(memory=memory.no_memory(), controller=memory.lstm(5))
+      >>> controller = memory.lstm(5)
+      >>> learner = jaxmeta.mann(memory=memory.no_memory(), controller=controller)
     """
 
     def nothing(numbers: jax.Array) -> jax.Array:

@@ -37,7 +37,8 @@ def lstm(size: int = 200) -> Controller:
     Example:
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
-      >>> learner = jaxmeta.mann(controller=memory.lstm(5), memory=memory.lrua(6, 4, heads=2))
+      >>> controller = memory.lstm(5)
+      >>> learner = jaxmeta.mann(controller=controller, memory=memory.lrua(6, 4, heads=2))
     """
     at_least(1, size=size)
 
@@ -80,7 +81,8 @@ def feed_forward(size: int = 200) -> Controller:
     Example:
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
-      >>> learner = jaxmeta.mann(controller=memory.feed_forward(5), memory=memory.lrua(6, 4, heads=2))
+      >>> controller = memory.feed_forward(5)
+      >>> learner = jaxmeta.mann(controller=controller, memory=memory.lrua(6, 4, heads=2))
     """
     at_least(1, size=size)
 
