@@ -15,6 +15,8 @@ def draw_episode(run_dir, number):
     if not runs.has_images(recipe):
         return
     view = runs.episode_of_run(run_dir, number=number)
+    if view.episode.support.x.ndim != 4:
+        return  # Rows that are no pictures.
     path = Path(run_dir) / "episode.png"
     plots.draw_episode(view, f"{name}, episode {number} of meta_test").savefig(path, dpi=120)
     print(f"wrote {path}")

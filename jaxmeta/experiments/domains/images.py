@@ -156,10 +156,16 @@ class Images(ImageSource, Domain):
         shared: dict[str, Any] = {"unlabelled": self.unlabelled, "rotations": self.rotations}
         meta_train = self._training(splits.meta_train, shared)
         meta_val, meta_test = (
-            tasks.episodes(
-                classes, n_way=self.n_way, k_shot=self.k_shot, q_queries=self.q_queries, **shared
+            _episodes(
+                part,
+                getattr(splits, part),
+                "n_way, k_shot and q_queries",
+                n_way=self.n_way,
+                k_shot=self.k_shot,
+                q_queries=self.q_queries,
+                **shared,
             )
-            for classes in (splits.meta_val, getattr(splits, split))
+            for part in ("meta_val", split)
         )
         return Samples(meta_train, meta_val, {self.setting: meta_test})
 
@@ -168,8 +174,10 @@ class Images(ImageSource, Domain):
             return tasks.whole_batches(
                 class_data, batch_size=self.whole_batch, augment=self._augment()
             )
-        return tasks.episodes(
+        return _episodes(
+            "meta_train",
             class_data,
+            "train_n_way, train_k_shot and train_q_queries",
             n_way=self.train_n_way,
             k_shot=self.train_k_shot,
             q_queries=self.train_q_queries,
@@ -188,3 +196,11 @@ class Images(ImageSource, Domain):
     def results(self, work: Work) -> dict:
         """Both protocols, fresh parameters, the raw-pixel floor, and the adaptation."""
         return image_results(work)
+
+
+def _episodes(part, class_data, fields, **settings):
+    """Episodes of a split; an error says of which, and by which fields it is mended."""
+    try:
+        return tasks.episodes(class_data, **settings)
+    except ValueError as error:
+        raise ValueError(f"{part}: {error} The fields for it are {fields}.") from error

@@ -82,7 +82,7 @@ def lrua(
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
       >>> controller = memory.lstm(5)
-      >>> learner = jaxmeta.mann(memory=memory.lrua(slots=6, width=4, heads=2), controller=controller)
+      >>> learner = jaxmeta.mann(memory=memory.lrua(6, 4, heads=2), controller=controller)
     """
     at_least(1, slots=slots, width=width, heads=heads)
     if slots < heads:
@@ -142,7 +142,7 @@ def ntm(slots: int = 128, width: int = 40, *, heads: int = 4) -> ExternalMemory:
       >>> import jaxmeta
       >>> from jaxmeta.learners import memory
       >>> controller = memory.lstm(5)
-      >>> learner = jaxmeta.mann(memory=memory.ntm(slots=6, width=4, heads=2), controller=controller)
+      >>> learner = jaxmeta.mann(memory=memory.ntm(6, 4, heads=2), controller=controller)
     """
     at_least(1, slots=slots, width=width, heads=heads)
     per_head = width + 6  # Key, strength, gate, three shifts, sharpening.
