@@ -21,7 +21,8 @@ from jaxmeta.runs.run import read_config, train, versions
 from jaxmeta.runs.sweep import SEED, Cell, cells, with_field
 from jaxmeta.runs.together import traced_paths, train_together
 
-GRID, TABLE = "grid.json", "grid.csv"
+GRID = "grid.json"
+TABLE = "grid.csv"
 
 
 @dataclasses.dataclass(frozen=True)
