@@ -62,7 +62,7 @@ def draw_memory(run_dir):
 def draw_runs(run_dirs, path):
     """Learning and adaptation curves of runs, in one picture."""
     drawn = {}
-    folders = [Path(run_dir) for run_dir in run_dirs]
+    folders = list(dict.fromkeys(map(Path, run_dirs)))
     for run_dir, name in zip(folders, runs.short_names(folders), strict=True):
         runs.read_config(run_dir)
         file = run_dir / "evaluation.json"
