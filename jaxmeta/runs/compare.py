@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -264,7 +265,7 @@ def short_names(run_dirs: Sequence[Path]) -> list[str]:
     Raises:
       ValueError: one is given twice.
     """
-    resolved = [path.resolve() for path in run_dirs]
+    resolved = [Path(os.path.realpath(path)) for path in run_dirs]  # which takes loops, too
     for number, path in enumerate(resolved):
         if path in resolved[:number]:
             raise ValueError(f"each run must be given once, got {run_dirs[number]} twice.")

@@ -7,7 +7,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta import recipes
-from jaxmeta.experiments import METRICS
+from jaxmeta.experiments import named
 
 PACKAGE = Path(jaxmeta.__file__).parent
 PART = r"\((?:recipe\.)?(?:recipe|config|task|net|learner|domain|method)"
@@ -31,7 +31,7 @@ def test_no_line_of_the_library_asks_of_which_class_a_recipe_a_config_or_a_task_
 def test_the_parts_of_a_recipe_answer_all_that_is_asked(name):
     recipe = recipes.find(name)
     domain, method, net = recipe.task, recipe.learner, recipe.net
-    assert domain.acts == method.acts and METRICS[domain.metric.name] is domain.metric
+    assert domain.acts == method.acts and named(domain.metric.name) is domain.metric
     for part, names in (
         (domain, "has_images has_paths n_outputs scored_by score samples results"),
         (domain, "protocol_fields training_fields"),
@@ -52,4 +52,4 @@ def test_the_parts_of_a_recipe_answer_all_that_is_asked(name):
     ],
 )
 def test_a_metric_in_words(name, mean, interval, text):
-    assert METRICS[name].text(mean, interval) == text
+    assert named(name).text(mean, interval) == text

@@ -6,7 +6,7 @@ import pytest
 
 from jaxmeta import recipes
 from jaxmeta.command.flags import flags_of
-from jaxmeta.experiments import METRICS, Provenance, Published
+from jaxmeta.experiments import Provenance, Published, named
 from jaxmeta.runs.untagged import with_provenance
 
 
@@ -37,7 +37,7 @@ def test_the_number_in_the_words(text, mean, interval, protocol, is_recollected)
 @pytest.mark.parametrize("name", sorted(recipes.ALL))
 def test_a_number_is_in_the_unit_of_the_results(name):
     published = recipes.find(name).provenance.published
-    if published.mean is not None and recipes.find(name).task.metric is METRICS["accuracy"]:
+    if published.mean is not None and recipes.find(name).task.metric is named("accuracy"):
         assert 0 < published.mean < 1 and "%" in published.text
 
 

@@ -71,7 +71,7 @@ def test_published_results_are_tested_again(run, published, capsys, monkeypatch)
         np.testing.assert_array_equal(one[1], other[1])
     cli.main(["evaluate", str(published)])
     printed = capsys.readouterr().out
-    number = experiments.METRICS[result["metric"]].text(
+    number = experiments.named(result["metric"]).text(
         result["inductive"]["mean"], result["inductive"]["interval"]
     )
     assert f"in the published results     {number}  (inductive)" in printed
