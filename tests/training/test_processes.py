@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import experiments, runs
-from jaxmeta.command import cli
+from jaxmeta.command import cli, train
 from jaxmeta.runs import read_metrics
 from jaxmeta.training.processes import join
 
@@ -72,7 +72,7 @@ def alone(run_dir, *more):
     """The same command in this one process, up to the meta-test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments, "use_all_cores", lambda: None)
-        patch.setattr(cli, "_evaluate", lambda run_dir: None)
+        patch.setattr(train, "test", lambda run_dir: None)
         cli.main([*COMMAND, "--run-dir", str(run_dir), *more])
 
 
