@@ -129,6 +129,8 @@ def read(path: str | Path) -> Artefact:
     """Reads what `write` wrote, and refuses every other file.
 
     Programs are code: they can only compute, not reach files or network, but they can take long.
+    The digests stop a damaged one; one that was damaged on purpose, with digests to fit, can keep
+    the compiler's own reader busy for ever.
 
     Raises:
       FileNotFoundError: there is no such file.

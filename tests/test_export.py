@@ -249,7 +249,9 @@ def test_damaged_parts_are_refused_or_read_but_never_end_python(tmp_path):
             content = whole[: random.integers(len(whole))]
             path.write_bytes(content)
         else:
-            rewritten(path, change={name: bytes(content)})
+            # A damaged program goes no further than its digest: MLIR's reader, which a digest made
+            # to fit would bring it to, can run for ever on one.
+            rewritten(path, change={name: bytes(content)}, digests=not name.endswith(".bin"))
         try:
             export.read(path)
         except ValueError:
