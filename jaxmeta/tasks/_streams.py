@@ -85,7 +85,7 @@ def streams(
       >>> pictures = np.zeros((4 * 6, 8, 8, 1), np.uint8)  # 4 classes of 6
       >>> data = jaxmeta.datasets.ClassData(pictures, (6,) * 4, tuple("abcd"))
       >>> sample = jaxmeta.tasks.streams(data, n_way=2, per_class=3)
-      >>> sample(jax.random.key(0)).query.y.shape
+      >>> sample(jax.random.key(0)).y.shape
       (6, 2)
     """
     length = _check(class_data, n_way, per_class, length, rotations, size, max_turn, max_shift)
