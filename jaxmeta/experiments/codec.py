@@ -109,52 +109,40 @@ _ARRAYS = (np.ndarray, jax.Array)
 def _digest(value):
     """Of all arrays and functions in it: in containers, dataclasses and named tuples."""
     digest = hashlib.sha256()
-    for function in _functions_in(value):
-        digest.update(_described(function).encode())
-    for array in _arrays_in(value):
-        array = np.ascontiguousarray(array)
-        digest.update(f"{array.dtype} {array.shape} ".encode())
-        digest.update(array.view(np.uint8).data if array.size else b"")
+    for part in _parts_of(value):
+        if isinstance(part, _ARRAYS):
+            array = np.ascontiguousarray(part)
+            digest.update(f"{array.dtype} {array.shape} ".encode())
+            digest.update(array.view(np.uint8).data if array.size else b"")
+        elif callable(part):
+            digest.update(_described(part).encode())
     return digest.hexdigest()
 
 
 def _described(function):
     """Name and, where it can be had, source of a function."""
-    name = f"{function.__module__}.{getattr(function, '__qualname__', function)} "
+    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')} "
     try:
         return name + inspect.getsource(function)
     except (OSError, TypeError):
         return name
 
 
-def _functions_in(value):
+def _parts_of(value):
+    """What stands in it, in order, at any depth."""
     if isinstance(value, functools.partial):
-        yield from _functions_in((value.func, value.args, value.keywords))
-    elif callable(value) and hasattr(value, "__module__") and hasattr(value, "__qualname__"):
+        yield from _parts_of((value.func, value.args, value.keywords))
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _parts_of(part)
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            yield from _parts_of(value[key])
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _parts_of(getattr(value, field.name))
+    else:
         yield value
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _functions_in(part)
-    elif isinstance(value, dict):
-        for key in sorted(value, key=str):
-            yield from _functions_in(value[key])
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from _functions_in(getattr(value, field.name))
-
-
-def _arrays_in(value):
-    if isinstance(value, _ARRAYS):
-        yield np.asarray(value)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _arrays_in(part)
-    elif isinstance(value, dict):
-        for key in sorted(value, key=str):
-            yield from _arrays_in(value[key])
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from _arrays_in(getattr(value, field.name))
 
 
 def _choices(kind):

@@ -84,7 +84,12 @@ def test_two_functions_of_one_type_are_told_apart():
     one, other = (encode((jnp.tanh, {"act": act})) for act in (jnp.sin, jnp.cos))
     assert one != other
     assert encode(jnp.tanh) == encode(jnp.tanh) != encode(jnp.sin)
-    by_one = lambda x: x + 1.0  # noqa: E731
-    by_two = lambda x: x + 2.0  # noqa: E731
+
+    def by_one(x):
+        return x + 1.0
+
+    def by_two(x):
+        return x + 2.0
+
     assert encode(by_one) != encode(by_two)
     assert encode(functools.partial(jnp.power)) != encode(functools.partial(jnp.add))

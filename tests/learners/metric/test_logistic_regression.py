@@ -8,6 +8,10 @@ import jaxmeta
 from jaxmeta.learners.metric import logistic_regression
 
 
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
 @pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
 def test_against_scikit_learn(x64, c):
     rng = np.random.default_rng(0)
@@ -16,7 +20,6 @@ def test_against_scikit_learn(x64, c):
     query = rng.normal(size=(4, 6))
     episode = jaxmeta.make_episode(support, labels, query, [0, 1, 2, 0])
     _, logits = jax.jit(logistic_regression(c=c).loss)({}, jax.random.key(0), episode)
-    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)  # noqa: E731
     theirs = LogisticRegression(C=c, tol=1e-8).fit(unit(support), labels)
     np.testing.assert_allclose(
         jax.nn.softmax(logits), theirs.predict_proba(unit(query)), rtol=0, atol=2e-4
